@@ -1,0 +1,58 @@
+"""The Celery application: queues an operator, one for callbacks, and the long-lived parts of their workers."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from config import env
+
+# Selects every operator, those added later too: `celery -A config worker -Q operators`.
+ALL_OPERATORS = "operators"
+
+
+def _settings() -> dict[str, object]:
+    """Celery's settings for the broker in use."""
+    shared: dict[str, object] = {
+        "task_acks_late": True,
+        "task_ignore_result": True,
+        "task_default_queue": "default",
+        "task_create_missing_queues": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_send_task_events": False,
+        "worker_enable_remote_control": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_publish_retry": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "timezone": "UTC",
+    }
+    url = env.broker_url()
+    if url.startswith("filesystem"):
+        folder = env.broker_folder()
+        return shared | {
+            "broker_url": "config.broker:Transport://",
+            "broker_transport_options": {
+                "data_folder_in": str(folder / "queues"),
+                "data_folder_out": str(folder / "queues"),
+                "control_folder": str(folder / "control"),
+                "polling_interval": 0.005,
+            },
+        }
+    return shared | {
+        "broker_url": url,
+        "task_default_queue_type": "quorum" if url.startswith("amqp") else "classic",
+        "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5.0}
+        if url.startswith("amqp")
+        else {},
+    }
+
+
+app = Celery("trunkline", set_as_current=True)
+app.conf.update(_settings())
+app.autodiscover_tasks(["routing", "webhooks"])

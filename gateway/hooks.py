@@ -1,0 +1,49 @@
+"""What the ledger lets the outer apps add, without importing them.
+
+An outer app registers a function in its ``AppConfig.ready``. A hook that runs inside a transaction says so; what
+it raises rolls that transaction back, on purpose: a status that could not be fanned out has not happened.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event as the outer apps see it, with what of its message never changes."""
+
+    event_id: UUID
+    tenant_id: int
+    message_id: UUID
+    type: str
+    callback_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRequest:
+    """What choosing an operator takes."""
+
+    tenant_id: int
+    channel: str
+    recipient: str
+    sender: str | None
+    parts: int = 1
+
+
+@dataclass(slots=True)
+class Hooks:
+    """The registered functions."""
+
+    # Inside the transaction that wrote the events: queue their callbacks.
+    fan_out: list[Callable[[Sequence[Fact]], None]] = field(default_factory=list)
+    # Operators' ids for messages about to be accepted, 0 where none matches; None registered: all are 0.
+    route: Callable[[Sequence[RouteRequest]], list[int]] | None = None
+    # More lines for a message's timeline: callback outcomes. Given (tenant id, message id).
+    timeline: list[Callable[[int, UUID], list[dict[str, Any]]]] = field(default_factory=list)
+
+
+hooks = Hooks()
+

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class SmppBindConfig(AppConfig):
+    name = "smpp_bind"
+    verbose_name = "SMPP"
