@@ -7,40 +7,40 @@ another file system. Here a message appears by rename, is claimed by rename, and
 The broker may still lose what a killed worker had taken: rows and leases are the truth, tasks only a hint.
 """
 
+import itertools
 import os
 import time
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from kombu.transport import filesystem
+from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps, loads
 
-# The pid tells two publishers apart, the counter two messages of one.
 _SPOOL = ".spool"
 
 
 class Channel(filesystem.Channel):
     """A queue is a folder; a message is a file whose name sorts by the moment it came."""
 
-    _count = 0
+    # The pid tells two publishers' names apart, the counter two messages of one.
+    _count = itertools.count()
 
     def _folder(self, queue: str) -> Path:
         folder = Path(self.data_folder_in) / queue
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def _put(self, queue: str, payload: dict[str, Any], **kwargs: Any) -> None:
-        Channel._count += 1
-        name = f"{time.time_ns():020d}-{os.getpid()}-{Channel._count}"
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._count)}"
         folder = self._folder(queue)
         spool = folder / f"{_SPOOL}{name}"
-        spool.write_bytes(dumps(payload).encode())
+        spool.write_bytes(dumps(message).encode())
         spool.rename(folder / name)
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
         folder = self._folder(queue)
-        for name in sorted(entry for entry in os.listdir(folder) if not entry.startswith(".")):
+        for name in sorted(self._names(queue)):
             claimed = folder / f"{_SPOOL}{os.getpid()}-{name}"
             try:
                 (folder / name).rename(claimed)
@@ -52,7 +52,7 @@ class Channel(filesystem.Channel):
         raise Empty
 
     def _names(self, queue: str) -> list[str]:
-        return [entry for entry in os.listdir(self._folder(queue)) if not entry.startswith(".")]
+        return [entry for entry in os.listdir(self._folder(queue)) if not entry.startswith(".")]  # noqa: PTH208 - ten times cheaper than paths, 200 times a second
 
     def _size(self, queue: str) -> int:
         return len(self._names(queue))
@@ -65,6 +65,12 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """``broker_url = "config.broker:Transport://"``."""
+    """``broker_url = "folder://"``, once this module is imported."""
 
     Channel = Channel
+    driver_type = "folder"
+    driver_name = "folder"
+
+
+# A URL may name only an alias, so that no URL decides which module is imported.
+TRANSPORT_ALIASES["folder"] = "config.broker:Transport"

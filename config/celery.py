@@ -5,12 +5,9 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from celery import Celery
-from kombu import Exchange, Queue
 
+from config import broker as _broker  # noqa: F401 - names the folder:// transport
 from config import env
-
-# Selects every operator, those added later too: `celery -A config worker -Q operators`.
-ALL_OPERATORS = "operators"
 
 
 def _settings() -> dict[str, object]:
@@ -36,7 +33,7 @@ def _settings() -> dict[str, object]:
     if url.startswith("filesystem"):
         folder = env.broker_folder()
         return shared | {
-            "broker_url": "config.broker:Transport://",
+            "broker_url": "folder://",
             "broker_transport_options": {
                 "data_folder_in": str(folder / "queues"),
                 "data_folder_out": str(folder / "queues"),
@@ -56,3 +53,13 @@ def _settings() -> dict[str, object]:
 app = Celery("trunkline", set_as_current=True)
 app.conf.update(_settings())
 app.autodiscover_tasks(["routing", "webhooks"])
+
+
+def _add_steps() -> None:
+    """The long-lived parts of the workers; each decides by the queues it is given whether it is wanted."""
+    app.steps["worker"].add("routing.worker.DeskStep")
+    app.steps["consumer"].add("routing.worker.QueuesStep")
+    app.steps["worker"].add("webhooks.worker.DispatcherStep")
+
+
+_add_steps()

@@ -136,4 +136,9 @@ def number(name: str, default: float) -> float:
 
 def role() -> str:
     """A short name of this process, for logs and the database's list of connections."""
-    return _env.str("TRUNKLINE_ROLE", default="trunkline")
+    return str(_env.str("TRUNKLINE_ROLE", default="trunkline"))
+
+
+def demo_webhook_secret() -> str:
+    """The secret that the demo's listener verifies with, ``whsec_…``; empty outside ``make run``."""
+    return _env.str("DEMO_WEBHOOK_SECRET", default="") or str(_secrets.get("demo_webhook_secret", ""))

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 
-
 @dataclass(frozen=True, slots=True)
 class Fact:
     """An event as the outer apps see it, with what of its message never changes."""
@@ -46,4 +45,3 @@ class Hooks:
 
 
 hooks = Hooks()
-

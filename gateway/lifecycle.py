@@ -132,5 +132,7 @@ def _move_to(target: Status, wishes: Sequence[Move]) -> list[Fact]:
                 "origins": statuses.ORIGINS[target],
             },
         )
-        return [Fact(event_id, tenant_id, message_id, type_, callback_url)
-                for event_id, tenant_id, message_id, callback_url in cursor.fetchall()]
+        return [
+            Fact(event_id, tenant_id, message_id, type_, callback_url)
+            for event_id, tenant_id, message_id, callback_url in cursor.fetchall()
+        ]

@@ -11,7 +11,9 @@ from typing import Final
 class Status(StrEnum):
     SCHEDULED = "scheduled"  # waits for its sendAt
     ACCEPTED = "accepted"  # committed; the relay will pick an operator
-    QUEUED = "queued"  # was with an operator's worker, waits again: throttled, operator down, or refused by one
+    QUEUED = (
+        "queued"  # was with an operator's worker, waits again: throttled, operator down, or refused by one
+    )
     SENDING = "sending"  # an operator's worker has it; the operator may or may not have seen it
     SENT = "sent"  # every part was accepted by the operator
     DELIVERED = "delivered"  # every reported part reached the handset
@@ -28,9 +30,7 @@ MOVES: Final[dict[Status, frozenset[Status]]] = {
     S.SCHEDULED: frozenset({S.ACCEPTED, S.SENDING, S.CANCELED, S.EXPIRED, S.FAILED, S.REJECTED}),
     S.ACCEPTED: frozenset({S.SENDING, S.CANCELED, S.EXPIRED, S.FAILED, S.REJECTED}),
     S.QUEUED: frozenset({S.SENDING, S.CANCELED, S.EXPIRED, S.FAILED, S.REJECTED, S.SENT, S.DELIVERED}),
-    S.SENDING: frozenset(
-        {S.QUEUED, S.SENT, S.DELIVERED, S.READ, S.FAILED, S.EXPIRED, S.REJECTED}
-    ),
+    S.SENDING: frozenset({S.QUEUED, S.SENT, S.DELIVERED, S.READ, S.FAILED, S.EXPIRED, S.REJECTED}),
     S.SENT: frozenset({S.DELIVERED, S.READ, S.FAILED, S.EXPIRED, S.REJECTED}),
     S.DELIVERED: frozenset({S.READ}),
     S.READ: frozenset(),

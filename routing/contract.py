@@ -121,6 +121,9 @@ class Sink(Protocol):
 
     def receipts(self, transport: "Transport", arrived: Sequence[Receipt | Inbound]) -> None: ...
 
+    def changed(self) -> None:
+        """Its state is another than before."""
+
 
 class Transport(Protocol):
     """One operator's way out of this process."""

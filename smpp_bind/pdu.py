@@ -1,9 +1,9 @@
 """SMPP 3.4 PDUs to bytes and back, for both ends of a link (SMPP 3.4, issue 1.2, sections 3 to 5).
 
-Status names come from smpplib; the PDUs are packed by hand, because smpplib takes 30-45 us for one, ignores the
-length of a TLV and refuses TLVs on PDUs where its tables do not list them. Strings are Latin-1 here, which can
-carry any octet a peer sends. Malformed bodies raise `errors.PduError`, whose `status` is the command_status to
-answer with.
+Status names come from smpplib; the PDUs are packed by hand, because smpplib takes 30-45 us for one,
+ignores the length of a TLV and refuses TLVs on PDUs where its tables do not list them. Strings are Latin-1
+here, which can carry any octet a peer sends. Malformed bodies raise `errors.PduError`, whose `status` is
+the command_status to answer with.
 """
 
 from __future__ import annotations

@@ -1,7 +1,103 @@
-from collections.abc import Sequence
+"""From an event to its callbacks, inside the transaction that wrote the event.
 
+What is fanned out here is committed with the status or not at all, and nothing is cached: a webhook made or
+deleted a moment ago counts.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from gateway import ids
 from gateway.hooks import Fact
+from webhooks import catalogue, destinations
+from webhooks.models.callback import State
+
+_WEBHOOKS = "SELECT id, tenant_id, events, active FROM webhooks_webhook WHERE tenant_id = ANY(%s)"
+_SMS = "SELECT id FROM gateway_message WHERE id = ANY(%s) AND channel = 'sms'"
+_WRITE = """
+WITH r AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(tenants)s::bigint[], %(endpoints)s::uuid[], %(events)s::uuid[],
+                         %(messages)s::uuid[], %(types)s::text[], %(states)s::text[])
+        AS r(id, tenant_id, endpoint, event_id, message_id, type, state)
+), written AS (
+    INSERT INTO webhooks_callback (id, tenant_id, endpoint, event_id, message_id, type, state, attempts)
+    SELECT id, tenant_id, endpoint, event_id, message_id, type, state, 0 FROM r
+)
+INSERT INTO webhooks_duecallback (callback_id, tenant_id, endpoint, event_id, message_id, next_attempt_at,
+                                  leased, attempt)
+SELECT id, tenant_id, endpoint, event_id, message_id,
+       CASE state WHEN 'held' THEN '9999-01-01 00:00:00+00' ELSE now() END, false, 0
+FROM r
+"""
+
+
+class _Wish(NamedTuple):
+    """A webhook's wish for one type; ``sms_only`` when it was named in MessageMedia's way alone."""
+
+    endpoint: UUID
+    state: str
+    sms_only: bool
 
 
 def fan_out(facts: Sequence[Fact]) -> None:
-    return None
+    """Queue the callbacks of events, for the webhooks subscribed to them and for the messages' own URLs.
+
+    To be called in the transaction that wrote the events; a webhook that is inactive has its callbacks held.
+    """
+    wishes = _wishes({fact.tenant_id for fact in facts})
+    rows: list[tuple[Fact, UUID, str]] = []
+    texts: list[tuple[Fact, _Wish]] = []
+    for fact in facts:
+        if fact.callback_url:
+            endpoint = destinations.of_host(tenant_id=fact.tenant_id, url=fact.callback_url)
+            rows.append((fact, endpoint, State.OPEN.value))
+        for wish in wishes.get((fact.tenant_id, fact.type), ()):
+            if wish.sms_only:
+                texts.append((fact, wish))
+            else:
+                rows.append((fact, wish.endpoint, wish.state))
+    if texts:
+        sms = _of_sms({fact.message_id for fact, _wish in texts})
+        rows.extend((fact, wish.endpoint, wish.state) for fact, wish in texts if fact.message_id in sms)
+    if rows:
+        _write(rows)
+
+
+def _wishes(tenant_ids: Iterable[int]) -> dict[tuple[int, str], list[_Wish]]:
+    """By tenant and type of event."""
+    found: dict[tuple[int, str], list[_Wish]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_WEBHOOKS, [list(tenant_ids)])
+        for endpoint, tenant_id, names, active in cursor.fetchall():
+            state = State.OPEN.value if active else State.HELD.value
+            own = {name for name in names if name in catalogue.OWN}
+            foreign = {catalogue.MESSAGEMEDIA[name] for name in names if name in catalogue.MESSAGEMEDIA}
+            for type_ in own | foreign:
+                wish = _Wish(endpoint, state, sms_only=type_ not in own)
+                found.setdefault((tenant_id, type_), []).append(wish)
+    return found
+
+
+def _of_sms(message_ids: Iterable[UUID]) -> set[UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(_SMS, [list(message_ids)])
+        return {key for (key,) in cursor.fetchall()}
+
+
+def _write(rows: Sequence[tuple[Fact, UUID, str]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _WRITE,
+            {
+                "ids": ids.new(len(rows)),
+                "tenants": [fact.tenant_id for fact, _endpoint, _state in rows],
+                "endpoints": [endpoint for _fact, endpoint, _state in rows],
+                "events": [fact.event_id for fact, _endpoint, _state in rows],
+                "messages": [fact.message_id for fact, _endpoint, _state in rows],
+                "types": [fact.type for fact, _endpoint, _state in rows],
+                "states": [state for _fact, _endpoint, state in rows],
+            },
+        )

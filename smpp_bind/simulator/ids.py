@@ -1,4 +1,4 @@
-"""Message ids: in the answer, and in the receipt, which with some SMSCs is another spelling of the same number."""
+"""Message ids: in the answer, and in the receipt, where some SMSCs spell the same number in another way."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ _SPELLINGS: Final[dict[str, bytes]] = {
 
 
 class Ids:
-    """Numbers that begin at the microseconds since 1970, so that no id comes again after a restart unless more
-    than a million messages a second were taken.
+    """Numbers that begin at the microseconds since 1970, so that no id comes again after a restart unless
+    more than a million messages a second were taken.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._next = time.time_ns() // 1000
-        self.answered: Callable[[int], bytes] = _uuids() if settings.id_style == "uuid" else _spell(settings.id_style)
+        self.answered: Callable[[int], bytes] = (
+            _uuids() if settings.id_style == "uuid" else _spell(settings.id_style)
+        )
         self.reported = self._reported(settings)
 
     def take(self) -> int:

@@ -1,4 +1,4 @@
-"""Delivery receipts as SMSCs word them (SMPP 3.4, 5.2.12 and appendix B): bodies of deliver_sm. Times are UTC."""
+"""Delivery receipts as SMSCs word them (SMPP 3.4, 5.2.12 and appendix B): bodies of deliver_sm, times UTC."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Final
 
 from smpp_bind import pdu
 from smpp_bind.simulator.outcomes import Outcome
-from smpp_bind.simulator.settings import Settings
-from smpp_bind.simulator.submits import Submit
+from smpp_bind.simulator.settings import Receipts, Settings
+from smpp_bind.simulator.submits import REGISTERED_ALWAYS, REGISTERED_ON_FAILURE, Submit
 
 INTERMEDIATE: Final = 0x20
+DELIVERED: Final = 2
 _GSM_NETWORK: Final = 3
 _TEXTS: Final = {
     "text": b"id:%b sub:001 dlvrd:%b submit date:%b done date:%b stat:%b err:%03d text:%b",
@@ -74,7 +75,7 @@ class Wording:
             return _TEXTS["minimal"] % (message_id, stamp(done), outcome.stat, outcome.error)
         return _TEXTS["text"] % (
             message_id,
-            b"001" if outcome.state == 2 else b"000",
+            b"001" if outcome.state == DELIVERED else b"000",
             stamp(submitted),
             stamp(done),
             outcome.stat,
@@ -91,3 +92,18 @@ def _tlvs(message_id: bytes, outcome: Outcome) -> bytes:
         code = bytes((_GSM_NETWORK, 0, outcome.error))
         tlvs += pdu.encode_tlv(pdu.TLV_NETWORK_ERROR_CODE, code)
     return tlvs
+
+
+def copies(*, rule: Receipts, submit: Submit, outcome: Outcome | None) -> int:
+    """How many final receipts a submit gets: registered_delivery decides (5.2.17), bent by the rule."""
+    part = submit.part
+    asked = submit.registered_delivery & 3
+    if rule == "none" or outcome is None:
+        return 0
+    if part is not None and rule == "each-part":
+        asked = asked or REGISTERED_ALWAYS
+    if not asked or (asked == REGISTERED_ON_FAILURE and outcome.state == DELIVERED):
+        return 0
+    if part is not None and rule in {"first-part", "last-part"}:
+        return int(part.number == (1 if rule == "first-part" else part.total))
+    return 2 if rule == "duplicate" else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from hashlib import blake2b
+from pathlib import Path
 
 from smpp_bind.simulator.settings import Settings
 from smpp_bind.simulator.submits import Submit
@@ -13,9 +14,10 @@ from smpp_bind.simulator.submits import Submit
 class Record:
     """Counts accepted submits by (source, destination, message), and appends a line for each to a file:
 
-        seconds since 1970, system_id, destination, message id, 16 hex digits of the digest of those three
+        seconds since 1970, system_id, destination, message id, digest
 
-    separated by tabs, written within 100 ms.
+    separated by tabs and written within 100 ms; the digest is of (source, destination, message) in 16 hex
+    digits.
     """
 
     def __init__(self, *, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
@@ -23,7 +25,8 @@ class Record:
         self.duplicates = 0
         self._seen: set[bytes] = set()
         self._loop = loop
-        self._file = open(settings.record, "ab", buffering=0) if settings.record else None  # noqa: SIM115 - closed by close()
+        # Closed by `close`; unbuffered, because lines are gathered here.
+        self._file = Path(settings.record).open("ab", 0) if settings.record else None  # noqa: SIM115
         self._lines: list[bytes] = []
 
     @property

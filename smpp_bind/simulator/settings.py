@@ -38,6 +38,10 @@ class Span(NamedTuple):
     high: float = 0.0
 
 
+_AT_ONCE: Final = Span()
+_SOON: Final = Span(0.1, 0.1)
+
+
 def span(text: str, *, option: str) -> Span:
     """Reads `50` or `20-80`, in milliseconds."""
     low, dash, high = text.partition("-")
@@ -88,7 +92,7 @@ class Settings:
     max_binds: int | None = None
     enquire_link: float | None = None
 
-    latency: Span = Span()
+    latency: Span = _AT_ONCE
     window: int | None = None
     window_over: WindowOver = "throttle"
     throttle_above: int | None = None
@@ -101,7 +105,7 @@ class Settings:
     magic: bool = False
     seed: int | None = None
     receipts: Receipts = "final"
-    receipt_delay: Span = Span(0.1, 0.1)
+    receipt_delay: Span = _SOON
     receipt_style: ReceiptStyle = "text"
     id_style: IdStyle = "decimal"
     receipt_id_style: ReceiptIdStyle = "same"

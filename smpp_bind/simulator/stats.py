@@ -29,6 +29,15 @@ class Stats:
         self._started = self._since = time.monotonic()
         self._submits_then = 0
 
+    def settled(self, *, is_receipt: bool, dropped: bool) -> None:
+        """A client took a deliver_sm, or refused it for good."""
+        if is_receipt:
+            self.receipts_dropped += dropped
+            self.receipts_acknowledged += not dropped
+        else:
+            self.mo_dropped += dropped
+            self.mo_acknowledged += not dropped
+
     def snapshot(self) -> dict[str, Any]:
         """The counters; receipts_pending and mo_pending are due, waiting for a bind, or unacknowledged;
         per_second is submits since the snapshot before.

@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 
 class Wheel(Generic[T]):
-    """Calls `handle` with every item whose moment, in the loop's time, has come; in order of milliseconds, and
-    within one in the order they were added.
+    """Calls `handle` with every item whose moment, in the loop's time, has come; in order of milliseconds,
+    and within one in the order they were added.
     """
 
     def __init__(self, *, loop: asyncio.AbstractEventLoop, handle: Callable[[list[T]], None]) -> None:

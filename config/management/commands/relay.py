@@ -1,0 +1,80 @@
+"""``manage.py relay``: moves what is due from the ledger to the queues, messages and callbacks alike."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from django.core.management.base import BaseCommand
+from django.db import Error as DatabaseError
+from django.db import connection
+from kombu.exceptions import OperationalError as BrokerError
+from webhooks.relay import Relay as CallbackRelay
+
+from config import housekeeping
+from config.celery import app
+from routing import sweeps
+from routing.relay import Relay as MessageRelay
+
+log = structlog.get_logger(__name__)
+
+# An idle relay looks so often: half of it is the mean delay of a lone message.
+IDLE_SECONDS = 0.005
+# Operators' queues are full, or nobody is up: no hurry.
+AWAY_SECONDS = 0.5
+
+
+class Command(BaseCommand):
+    help = "Move due messages and callbacks to their queues. Any number may run beside each other."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        app.set_current()
+        stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopping.set())
+        messages, callbacks = MessageRelay(), CallbackRelay()
+        loops = [
+            Loop("messages", messages.tick, IDLE_SECONDS, stopping),
+            Loop("callbacks", lambda: callbacks.tick(_now()), IDLE_SECONDS, stopping),
+            Loop("expired", lambda: sweeps.expire(now=_now()), 1.0, stopping),
+            Loop("leases", lambda: sweeps.reclaim(now=_now()), 0.5, stopping),
+            Loop("receipts", lambda: sweeps.rematch(now=_now()), 0.2, stopping),
+            Loop("housekeeping", lambda: housekeeping.keep(now=_now()), 60.0, stopping),
+        ]
+        log.info("relay.started")
+        for loop in loops:
+            loop.start()
+        for loop in loops:
+            loop.join()
+        log.info("relay.stopped")
+
+
+class Loop(threading.Thread):
+    """Runs one turn after another; pauses when a turn found nothing; outlives the database and the broker."""
+
+    def __init__(self, name: str, turn: Callable[[], int], idle: float, stopping: threading.Event) -> None:
+        super().__init__(name=name, daemon=True)
+        self._turn = turn
+        self._idle = idle
+        self._stopping = stopping
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            try:
+                found = self._turn()
+            except (DatabaseError, BrokerError, OSError) as error:
+                log.warning("relay.turn_failed", loop=self.name, error=repr(error))
+                connection.close()
+                self._stopping.wait(AWAY_SECONDS)
+                continue
+            if not found:
+                self._stopping.wait(max(0.0, self._idle - (time.monotonic() - started)))
+        connection.close()
+
+
+def _now() -> datetime:
+    return datetime.now(tz=UTC)

@@ -1,0 +1,324 @@
+"""Accepting messages: the platform's promise, made by one commit.
+
+However many submissions arrive, of however many tenants, they are one transaction: idempotency keys, messages,
+first events, due rows, and what the hooks add. Either all of it is there or none, and nobody is answered before.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from gateway import backlog, copying, errors, idempotency, ids
+from gateway.combining import Combiner
+from gateway.copying import Submission
+from gateway.hooks import Fact, RouteRequest, hooks
+from gateway.idempotency import Claim, Kept, Key
+from gateway.statuses import Status
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+EVENT_TYPE = "message.accepted"
+NO_ROUTE = -1
+# The most that one commit takes.
+GROUP = 1_000
+
+
+@dataclass(slots=True)
+class Accepted:
+    """The message is committed, now or, ``replayed``, by the request that this one repeats."""
+
+    id: str
+    submission: Submission
+    status: Status
+    created_at: datetime
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class Refused:
+    """Nothing was stored for this submission; the others are not touched by that."""
+
+    problem: errors.Problem
+
+
+Outcome = Accepted | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A bulk call under a client's id of its own. ``render`` makes the answer that is kept for its repeats."""
+
+    tenant_id: int
+    id: UUID
+    key: str
+    fingerprint: bytes
+    render: Callable[[Sequence[Outcome]], dict[str, Any]]
+
+
+def submit(*, submission: Submission) -> Accepted:
+    """Accept one message, in one commit with what other threads submit at this moment.
+
+    Raises:
+        errors.Problem: why it was refused.
+    """
+    outcome = _combiner.submit(submission)
+    if isinstance(outcome, Refused):
+        raise outcome.problem
+    return outcome
+
+
+def accept(*, submissions: Sequence[Submission], now: datetime) -> list[Outcome]:
+    """Accept what can be accepted, in one transaction; an outcome for each, in order.
+
+    Raises:
+        errors.Unavailable: the database is away; nothing was stored.
+    """
+    message_ids = ids.new(len(submissions))
+    return _durably(work=lambda: _accept(submissions, message_ids, now), message_ids=message_ids)
+
+
+def accept_batch(
+    *, batch: Batch, submissions: Sequence[Submission], now: datetime
+) -> tuple[dict[str, Any], bool]:
+    """As :func:`accept`, for a bulk call that has a key of its own; returns ``(answer, replayed)``.
+
+    Raises:
+        errors.IdempotencyConflict: the key was used for another request.
+        errors.Problem: what ``batch.render`` raises; nothing is stored then, the key included.
+        errors.Unavailable: the database is away; nothing was stored.
+    """
+    message_ids = ids.new(len(submissions))
+    return _durably(work=lambda: _accept_batch(batch, submissions, message_ids, now), message_ids=message_ids)
+
+
+_combiner: Combiner[Submission, Outcome] = Combiner(
+    lambda group: accept(submissions=group, now=datetime.now(tz=UTC)), limit=GROUP
+)
+
+
+def _durably(*, work: Callable[[], T], message_ids: Sequence[UUID]) -> T:
+    """Do the work in a transaction; when the connection fails, once more on a new one.
+
+    A connection can break after the server has committed and before it said so. The messages are there then,
+    and what the first run came to stands.
+    """
+    reached: list[T] = []
+
+    def once() -> T:
+        with transaction.atomic():
+            reached[:] = [work()]
+        return reached[0]
+
+    # The first statement finds out whether the connection works; asking before would cost each request a trip.
+    connection.health_check_done = True
+    try:
+        return once()
+    except (OperationalError, InterfaceError) as error:
+        if connection.in_atomic_block:
+            raise
+        log.warning("submission.retried", extra={"reason": type(error).__name__})
+        connection.close()
+    try:
+        return reached[0] if reached and _any_stored(message_ids) else once()
+    except (OperationalError, InterfaceError) as error:
+        raise errors.Unavailable(retry_after=2) from error
+
+
+def _any_stored(message_ids: Sequence[UUID]) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM gateway_message WHERE id = ANY(%s))", [list(message_ids)])
+        return bool(cursor.fetchone()[0])
+
+
+def _accept_batch(
+    batch: Batch, submissions: Sequence[Submission], message_ids: Sequence[UUID], now: datetime
+) -> tuple[dict[str, Any], bool]:
+    key = (batch.tenant_id, batch.key)
+    kept = idempotency.claim(claims=[Claim(key, batch.fingerprint, batch.id)], now=now).get(key)
+    if kept is not None:
+        if kept.fingerprint != batch.fingerprint or kept.answer is None:
+            raise errors.IdempotencyConflict
+        return kept.answer, True
+    answer = batch.render(_accept(submissions, message_ids, now))
+    idempotency.keep(key=key, answer=answer)
+    return answer, False
+
+
+def _accept(submissions: Sequence[Submission], message_ids: Sequence[UUID], now: datetime) -> list[Outcome]:
+    lanes, refused = _screen(submissions)
+    first = _first_places(submissions, refused)
+    kept = _claim(submissions, message_ids, first, refused, now) if first else {}
+    fresh = [
+        place
+        for place, submission in enumerate(submissions)
+        if place not in refused
+        and (
+            submission.key is None
+            or ((key := (submission.tenant_id, submission.key)) not in kept and first[key] == place)
+        )
+    ]
+    accepted = _write(submissions, message_ids, lanes, fresh, now)
+    if len(accepted) == len(submissions):
+        return list(accepted.values())
+    return _outcomes(submissions, accepted, refused, first, kept)
+
+
+def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, errors.Problem]]:
+    """The lane of each, and who is refused for want of a route or of room, by place."""
+    refused: dict[int, errors.Problem] = {}
+    lanes = [0] * len(submissions)
+    if hooks.route is not None:
+        lanes = hooks.route(
+            [RouteRequest(s.tenant_id, s.channel, s.recipient, s.sender, s.parts) for s in submissions]
+        )
+    rooms: dict[int, int] = {}
+    for place, (submission, lane) in enumerate(zip(submissions, lanes, strict=True)):
+        tenant_id = submission.tenant_id
+        if tenant_id not in rooms:
+            rooms[tenant_id] = backlog.room(tenant_id=tenant_id, limit=submission.backlog_limit)
+        if lane == NO_ROUTE:
+            refused[place] = errors.NoRoute()
+        elif rooms[tenant_id] <= 0:
+            refused[place] = errors.QueueFull(retry_after=backlog.RETRY_AFTER)
+        else:
+            rooms[tenant_id] -= 1
+    return lanes, refused
+
+
+def _first_places(submissions: Sequence[Submission], refused: Container[int]) -> dict[Key, int]:
+    """Each key's first submission that is not refused; its first, if all are."""
+    first: dict[Key, int] = {}
+    for place, submission in enumerate(submissions):
+        if submission.key is not None:
+            key = (submission.tenant_id, submission.key)
+            if first.get(key, place) == place or first[key] in refused:
+                first[key] = place
+    return first
+
+
+def _claim(
+    submissions: Sequence[Submission],
+    message_ids: Sequence[UUID],
+    first: dict[Key, int],
+    refused: Container[int],
+    now: datetime,
+) -> dict[Key, Kept]:
+    """Take the keys of what goes on; a refused submission's key is only looked up: it may be a repeat."""
+    wanted = [
+        Claim(key, submissions[place].fingerprint, message_ids[place])
+        for key, place in first.items()
+        if place not in refused
+    ]
+    kept = idempotency.claim(claims=wanted, now=now) if wanted else {}
+    return kept | idempotency.find(keys=[key for key, place in first.items() if place in refused], now=now)
+
+
+def _write(
+    submissions: Sequence[Submission],
+    message_ids: Sequence[UUID],
+    lanes: Sequence[int],
+    places: Sequence[int],
+    now: datetime,
+) -> dict[int, Accepted]:
+    """Store the submissions at these places and let the hooks fan out; what was accepted, by place."""
+    if not places:
+        return {}
+    event_ids = ids.new(len(places))
+    accepted: dict[int, Accepted] = {}
+    rows: list[copying.Row] = []
+    for place, event_id in zip(places, event_ids, strict=True):
+        s = submissions[place]
+        message_id = str(message_ids[place])
+        waits = s.send_at is not None and s.send_at > now
+        due_at = s.send_at if waits and s.send_at is not None else now
+        status = Status.SCHEDULED if waits else Status.ACCEPTED
+        expires_at = None if s.validity_seconds is None else due_at + timedelta(seconds=s.validity_seconds)
+        rows.append(copying.Row(message_id, event_id, s, status.value, lanes[place], due_at, expires_at))
+        accepted[place] = Accepted(message_id, s, status, now)
+    copying.write(rows=rows, created_at=now, event_type=EVENT_TYPE)
+    if hooks.fan_out:
+        facts = [
+            Fact(
+                event_id,
+                submissions[place].tenant_id,
+                message_ids[place],
+                EVENT_TYPE,
+                submissions[place].callback_url,
+            )
+            for place, event_id in zip(places, event_ids, strict=True)
+        ]
+        for fan_out in hooks.fan_out:
+            fan_out(facts)
+    for tenant_id, count in Counter(row.submission.tenant_id for row in rows).items():
+        backlog.added(tenant_id=tenant_id, count=count)
+    return accepted
+
+
+def _outcomes(
+    submissions: Sequence[Submission],
+    accepted: dict[int, Accepted],
+    refused: dict[int, errors.Problem],
+    first: dict[Key, int],
+    kept: dict[Key, Kept],
+) -> list[Outcome]:
+    """Put what was accepted, refused, replayed and in conflict back in order."""
+    originals = _originals([entry.resource_id for entry in kept.values() if entry.answer is None])
+    outcomes: list[Outcome] = []
+    for place, submission in enumerate(submissions):
+        key = (submission.tenant_id, submission.key or "")
+        if place in accepted:
+            outcomes.append(accepted[place])
+        elif key in kept:
+            same = kept[key].fingerprint == submission.fingerprint
+            outcomes.append(_repeat(originals.get(kept[key].resource_id) if same else None))
+        elif place in refused:
+            outcomes.append(Refused(refused[place]))
+        else:
+            same = submissions[first[key]].fingerprint == submission.fingerprint
+            outcomes.append(_repeat(accepted[first[key]] if same else None))
+    return outcomes
+
+
+def _repeat(original: Accepted | None) -> Outcome:
+    if original is None:
+        return Refused(errors.IdempotencyConflict())
+    return replace(original, replayed=True)
+
+
+_ORIGINALS = """
+SELECT id, tenant_id, recipient, channel, sender, encoding, parts, send_at, client_message_id, batch_id, created_at
+FROM gateway_message WHERE id = ANY(%s)
+"""
+
+
+def _originals(message_ids: Sequence[UUID]) -> dict[UUID, Accepted]:
+    """Messages as they were answered when they were accepted."""
+    if not message_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(_ORIGINALS, [list(message_ids)])
+        rows = cursor.fetchall()
+    originals = {}
+    for id_, tenant_id, recipient, channel, sender, encoding, parts, send_at, client_id, batch_id, at in rows:
+        submission = Submission(
+            tenant_id=tenant_id,
+            recipient=recipient,
+            channel=channel,
+            sender=sender,
+            encoding=encoding,
+            parts=parts,
+            send_at=send_at,
+            client_message_id=client_id,
+            batch_id=batch_id,
+        )
+        status = Status.SCHEDULED if send_at is not None and send_at > at else Status.ACCEPTED
+        originals[id_] = Accepted(str(id_), submission, status, at)
+    return originals

@@ -1,0 +1,227 @@
+"""From a leased delivery to the operator's answer, and what the answer does to the ledger.
+
+Taking rows in hand and recording outcomes are one transaction each, for as many rows as there are. Between the two
+the transport works; a worker that dies there leaves rows whose lease runs out (see :mod:`routing.sweeps`).
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from gateway import lifecycle
+from gateway.lifecycle import Move
+from gateway.statuses import Status
+from routing import receipts
+from routing.contract import Outbound, Outcome, Verdict
+
+# How long a row stays this worker's without word of it; the worker renews at half of that.
+HOLD_SECONDS = 60
+# From this try on a message that the operator did not answer, or put off, waits ever longer: it may be what
+# kills the link, and must not keep the others from it.
+PATIENT_TRIES = 3
+SLOWEST_RETRY_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Who records: an operator and this worker process."""
+
+    operator_id: int
+    slug: str
+    worker: str
+    retries_unknown: bool = True
+
+
+_TAKE = """
+UPDATE routing_delivery SET worker = %(worker)s, lease_until = now() + %(hold)s * interval '1 second'
+WHERE id = ANY(%(ids)s::uuid[]) AND worker IS NULL
+RETURNING id, message_id, operator_id
+"""
+_CONTENT = """
+SELECT id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at
+FROM gateway_message WHERE id = ANY(%s::uuid[]) ORDER BY priority, coalesce(send_at, created_at), id
+"""
+
+
+def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int, list[Outbound]]:
+    """Take leased rows in hand: their messages are ``sending`` from here on, or not ours to send.
+
+    A row that another task has taken, a message that was cancelled meanwhile, and one whose validity is over
+    are left out; the last becomes ``expired``.
+
+    Returns:
+        The messages to send, in order, by operator id. Committed.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_TAKE, {"worker": worker, "hold": HOLD_SECONDS, "ids": list(delivery_ids)})
+        deliveries = {message_id: (key, operator) for key, message_id, operator in cursor.fetchall()}
+        cursor.execute(_CONTENT, [list(deliveries)])
+        rows = cursor.fetchall()
+        late = {row[0] for row in rows if row[9] is not None and row[9] <= now}
+        sending = lifecycle.move(
+            moves=[Move(row[0], Status.SENDING, now) for row in rows if row[0] not in late]
+            + [_expiry(key, now) for key in late]
+        )
+        sending -= late
+        _drop(key for message_id, (key, _operator) in deliveries.items() if message_id not in sending)
+    chosen: dict[int, list[Outbound]] = defaultdict(list)
+    for row in rows:
+        if row[0] in sending:
+            key, operator_id = deliveries[row[0]]
+            chosen[operator_id].append(_outbound(key, row))
+    return chosen
+
+
+def _outbound(key: UUID, row: Sequence[Any]) -> Outbound:
+    message_id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at = row
+    return Outbound(
+        key,
+        message_id,
+        tenant_id,
+        channel,
+        recipient,
+        sender,
+        text,
+        content and json.loads(content),
+        parts,
+        metadata and json.loads(metadata),
+        expires_at,
+    )
+
+
+def _expiry(message_id: UUID, now: datetime) -> Move:
+    return Move(message_id, Status.EXPIRED, now, error_code="EXPIRED_BEFORE_SUBMISSION")
+
+
+def _drop(delivery_ids: Iterable[UUID]) -> None:
+    keys = list(delivery_ids)
+    if keys:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM routing_delivery WHERE id = ANY(%s::uuid[])", [keys])
+
+
+_FINISH = "DELETE FROM routing_delivery WHERE id = ANY(%s::uuid[]) AND worker = %s RETURNING id"
+_NOT_WAITING = "DELETE FROM gateway_duemessage WHERE message_id = ANY(%s::uuid[])"
+
+
+def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
+    """Write what came of deliveries, in one transaction.
+
+    An acceptance counts even when the row's lease has run out meanwhile: the operator has the message, so it
+    must not wait to be sent again. Other outcomes of rows that are no longer ours are someone else's to tell.
+    """
+    with transaction.atomic():
+        again = [outcome for outcome in outcomes if _waits_again(carrier, outcome)]
+        ended = [outcome for outcome in outcomes if not _waits_again(carrier, outcome)]
+        ours = _finish(carrier, ended)
+        late = [o for o in ended if o.delivery_id not in ours and o.verdict is Verdict.ACCEPTED]
+        if late:
+            with connection.cursor() as cursor:
+                cursor.execute(_NOT_WAITING, [[outcome.message_id for outcome in late]])
+        told = [outcome for outcome in ended if outcome.delivery_id in ours] + late
+        lifecycle.move(moves=[_move(carrier, outcome) for outcome in told])
+        receipts.expect(operator_id=carrier.operator_id, outcomes=told)
+        if again:
+            give_back(
+                delivery_ids=[outcome.delivery_id for outcome in again],
+                message_ids=[outcome.message_id for outcome in again],
+                worker=carrier.worker,
+                now=again[0].occurred_at,
+                tried=True,
+            )
+
+
+def _waits_again(carrier: Carrier, outcome: Outcome) -> bool:
+    return outcome.verdict is Verdict.RETRY or (
+        outcome.verdict is Verdict.UNKNOWN and carrier.retries_unknown
+    )
+
+
+def _finish(carrier: Carrier, outcomes: Sequence[Outcome]) -> set[UUID]:
+    """End the rows that are still this worker's; returns which were."""
+    if not outcomes:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_FINISH, [[outcome.delivery_id for outcome in outcomes], carrier.worker])
+        return {key for (key,) in cursor.fetchall()}
+
+
+def _move(carrier: Carrier, outcome: Outcome) -> Move:
+    if outcome.verdict is Verdict.ACCEPTED:
+        data: dict[str, Any] = {"remoteIds": list(outcome.remote_ids)}
+        return Move(
+            outcome.message_id, Status.SENT, outcome.occurred_at, carrier.slug, outcome.code, None, data
+        )
+    if outcome.verdict is Verdict.UNKNOWN:
+        # By the operator's setting not sent again: a receipt may still tell.
+        return Move(
+            outcome.message_id,
+            Status.SENT,
+            outcome.occurred_at,
+            carrier.slug,
+            outcome.code,
+            "OUTCOME_UNKNOWN",
+        )
+    return Move(
+        outcome.message_id,
+        Status.REJECTED,
+        outcome.occurred_at,
+        carrier.slug,
+        outcome.code,
+        outcome.error_code or "REJECTED_BY_OPERATOR",
+    )
+
+
+# What waits again keeps its place in the order: the moment since when it was due. A try that the operator never
+# saw does not count.
+_WAIT_AGAIN = """
+WITH gone AS (
+    DELETE FROM routing_delivery
+    WHERE id = ANY(%(ids)s::uuid[]) AND worker IS NOT DISTINCT FROM %(worker)s
+    RETURNING *
+)
+INSERT INTO gateway_duemessage (message_id, tenant_id, lane, priority, due_at, expires_at, channel, recipient,
+                                sender, parts, attempts, refused_by)
+SELECT g.message_id, g.tenant_id, g.operator_id, g.priority,
+       CASE WHEN %(tried)s AND g.attempts >= %(patient)s
+            THEN now() + least(2 ^ g.attempts, %(slowest)s) * interval '1 second' ELSE g.due_at END,
+       m.expires_at, m.channel, m.recipient, m.sender, g.parts,
+       CASE WHEN %(tried)s THEN g.attempts ELSE g.attempts - 1 END, g.refused_by
+FROM gone g JOIN gateway_message m ON m.id = g.message_id
+WHERE m.id = ANY(%(messages)s::uuid[]) AND m.status IN ('scheduled', 'accepted', 'queued')
+ON CONFLICT (message_id) DO NOTHING
+"""
+
+
+def give_back(
+    *,
+    delivery_ids: Sequence[UUID],
+    message_ids: Sequence[UUID],
+    worker: str | None,
+    now: datetime,
+    tried: bool = False,
+) -> None:
+    """Let messages wait again, at their old place; those that ended meanwhile just lose their delivery.
+
+    ``worker``: who has them in hand, None when nobody took them yet. ``tried``: the operator may have seen them.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        if worker is not None:
+            lifecycle.move(moves=[Move(key, Status.QUEUED, now) for key in message_ids])
+        cursor.execute(
+            _WAIT_AGAIN,
+            {
+                "ids": list(delivery_ids),
+                "messages": list(message_ids),
+                "worker": worker,
+                "tried": tried,
+                "patient": PATIENT_TRIES,
+                "slowest": SLOWEST_RETRY_SECONDS,
+            },
+        )

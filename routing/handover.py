@@ -1,0 +1,129 @@
+"""A chunk's way through a worker: taken in hand, paced, given to the transport, recorded as answers come."""
+
+import queue
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from routing import delivery, limits
+from routing.contract import OperatorSettings, Outbound, Outcome, Transport
+from routing.delivery import Carrier
+from routing.desk import Desk
+from routing.errors import OperatorDown
+
+log = structlog.get_logger(__name__)
+
+# How often a waiting task looks whether it is told to stop.
+LOOK_SECONDS = 0.5
+
+
+class _Process:
+    """The process's desk; the worker's bootstep puts it here."""
+
+    desk: Desk | None = None
+
+
+process = _Process()
+
+
+def hand_over(*, delivery_ids: Sequence[str]) -> None:
+    """Deliver a chunk; returns when every message of it has its outcome recorded or waits again."""
+    desk = process.desk
+    if desk is None or desk.stopping.is_set():
+        log.info("deliveries.left", reason="this worker is not serving operators")
+        return  # the leases run out
+    with desk:
+        taken = delivery.take(delivery_ids=delivery_ids, worker=desk.worker, now=_now())
+        for operator_id, messages in taken.items():
+            _hand_over(desk, operator_id, messages)
+
+
+def _hand_over(desk: Desk, operator_id: int, messages: Sequence[Outbound]) -> None:
+    try:
+        settings, transport, carrier = desk.transport(operator_id)
+    except OperatorDown:
+        _give_back(messages, desk.worker)
+        return
+    Chunk(desk, transport, carrier, _paced(settings, messages)).carry()
+
+
+def _paced(settings: OperatorSettings, messages: Sequence[Outbound]) -> list[Outbound]:
+    """Give each message its moment by the operator's rate, which all its workers share."""
+    if settings.rate is None:
+        return list(messages)
+    moments = limits.moments(settings=settings, parts=[message.parts for message in messages])
+    return [replace(message, not_before=moment) for message, moment in zip(messages, moments, strict=True)]
+
+
+class Chunk:
+    """Messages given to a transport, until the last one's outcome is recorded."""
+
+    def __init__(
+        self, desk: Desk, transport: Transport, carrier: Carrier, messages: Sequence[Outbound]
+    ) -> None:
+        self._desk = desk
+        self._transport = transport
+        self._carrier = carrier
+        self._pending = {message.delivery_id: message for message in messages}
+        self._answers: queue.SimpleQueue[list[Outcome]] = queue.SimpleQueue()
+
+    def carry(self) -> None:
+        """Submit all, and record outcomes in whatever batches they come while earlier ones are being written."""
+        self._transport.submit(list(self._pending.values()), self._answers.put)
+        while self._pending:
+            outcomes = self._next()
+            if outcomes:
+                self._record(outcomes)
+                for outcome in outcomes:
+                    self._pending.pop(outcome.delivery_id, None)
+            elif self._desk.stopping.is_set():
+                self._withdraw()
+
+    def _next(self) -> list[Outcome]:
+        """All outcomes that are there; waits a moment for the first."""
+        outcomes: list[Outcome] = []
+        try:
+            outcomes += self._answers.get(timeout=LOOK_SECONDS)
+            while True:
+                outcomes += self._answers.get_nowait()
+        except queue.Empty:
+            return outcomes
+
+    def _record(self, outcomes: Sequence[Outcome]) -> None:
+        """Write them, however long the database is away: they are the only memory of what the operator said."""
+        while True:
+            try:
+                delivery.record(carrier=self._carrier, outcomes=outcomes)
+            except DatabaseError:
+                log.warning("outcomes.database_away", outcomes=len(outcomes), exc_info=True)
+                connection.close()
+                time.sleep(0.3)
+            else:
+                return
+
+    def _withdraw(self) -> None:
+        """Give back what the operator has not been sent; the rest is waited for."""
+        taken_back = self._transport.withdraw(list(self._pending))
+        messages = [self._pending.pop(key) for key in taken_back if key in self._pending]
+        _give_back(messages, self._carrier.worker)
+
+
+def _give_back(messages: Sequence[Outbound], worker: str) -> None:
+    keys: list[UUID] = [message.delivery_id for message in messages]
+    if keys:
+        delivery.give_back(
+            delivery_ids=keys,
+            message_ids=[message.message_id for message in messages],
+            worker=worker,
+            now=_now(),
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(tz=UTC)

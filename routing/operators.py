@@ -1,0 +1,123 @@
+"""What is known of the operators right now: their rows, and what their workers last said of them."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from psycopg.types.json import Jsonb
+
+from gateway import sealing
+from routing.contract import OperatorSettings, TransportState
+from routing.models import Operator
+
+# A worker that has said nothing for so long is gone: it speaks every second.
+SILENCE_SECONDS = 4.0
+REFRESH_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An operator as the relay sees it. ``ready``: some worker has a bind up and the operator takes messages."""
+
+    operator_id: int
+    slug: str
+    rate: float | None
+    ready: bool
+    window: int
+
+    @property
+    def queue(self) -> str:
+        return f"operator.{self.slug}"
+
+
+_STANDINGS = """
+SELECT o.id, o.slug, o.rate,
+       o.active AND coalesce(bool_or(s.up AND (s.paused_until IS NULL OR s.paused_until <= now())), false),
+       coalesce(sum(s.window) FILTER (WHERE s.up), 0)::int
+FROM routing_operator o
+LEFT JOIN routing_operatorstate s
+       ON s.operator_id = o.id AND s.seen_at > now() - %s * interval '1 second'
+GROUP BY o.id
+"""
+
+
+class _Cache:
+    def __init__(self) -> None:
+        self.standings: dict[int, Standing] = {}
+        self.stale_at = 0.0
+
+
+_cache = _Cache()
+
+
+def standings(*, fresh: bool = False) -> dict[int, Standing]:
+    """Every operator by id, at most :data:`REFRESH_SECONDS` old."""
+    if fresh or time.monotonic() >= _cache.stale_at:
+        with connection.cursor() as cursor:
+            cursor.execute(_STANDINGS, [SILENCE_SECONDS])
+            _cache.standings = {row[0]: Standing(*row) for row in cursor.fetchall()}
+        _cache.stale_at = time.monotonic() + REFRESH_SECONDS
+    return _cache.standings
+
+
+def settings_of(operator: Operator) -> OperatorSettings:
+    """What the operator's transport is started with, its secrets opened."""
+    secrets: dict[str, Any] = {}
+    if operator.secrets:
+        opened = sealing.open_(bytes(operator.secrets), context=sealing.CONTEXT_OPERATOR_SECRETS)
+        secrets = json.loads(opened)
+    return OperatorSettings(
+        id=operator.pk,
+        slug=operator.slug,
+        channel=operator.channel,
+        rate=operator.rate,
+        settings=operator.settings,
+        id_mode=operator.id_mode,
+        secrets=secrets,
+    )
+
+
+_REPORT = """
+INSERT INTO routing_operatorstate (operator_id, worker, up, "window", paused_until, detail, seen_at)
+SELECT * FROM (
+    SELECT u.operator_id, %(worker)s, u.up, u.win, now() + u.pause * interval '1 second', u.detail, now()
+    FROM unnest(%(operators)s::int[], %(ups)s::boolean[], %(windows)s::int[], %(pauses)s::float8[],
+                %(details)s::jsonb[]) AS u(operator_id, up, win, pause, detail)
+) fresh
+ON CONFLICT (operator_id, worker) DO UPDATE
+SET up = excluded.up, "window" = excluded."window", paused_until = excluded.paused_until,
+    detail = excluded.detail, seen_at = excluded.seen_at
+"""
+_RENEW = """
+UPDATE routing_delivery SET lease_until = now() + %s * interval '1 second'
+WHERE worker = %s AND lease_until < now() + %s * interval '1 second'
+"""
+
+
+def report(*, worker: str, states: dict[int, TransportState], lease_seconds: float) -> None:
+    """Tell the relay how this worker's operators are, and keep the leases of what it has in hand."""
+    now = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _REPORT,
+            {
+                "worker": worker,
+                "operators": list(states),
+                "ups": [state.up for state in states.values()],
+                "windows": [state.window for state in states.values()],
+                "pauses": [
+                    None if state.paused_until is None else max(0.0, state.paused_until - now)
+                    for state in states.values()
+                ],
+                "details": [Jsonb(state.detail) for state in states.values()],
+            },
+        )
+        cursor.execute(_RENEW, [lease_seconds, worker, lease_seconds / 2])
+
+
+def forget(*, worker: str) -> None:
+    """The worker stops: its operators are down here at once, not when its silence is noticed."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM routing_operatorstate WHERE worker = %s", [worker])

@@ -1,0 +1,348 @@
+"""What operators say of the parts they accepted: matched, recorded, or parked until their part is known.
+
+Receipts come before the answer to their submit is stored, twice, out of order, on another bind, per part, or for
+nothing we know. Each is stored (as an event, or parked) before the operator gets its answer.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from psycopg.types.json import Jsonb
+
+from gateway import events, ids, lifecycle
+from gateway.events import Note
+from gateway.lifecycle import Move
+from gateway.statuses import Status
+from routing.contract import Outcome, Receipt, ReceiptState, Verdict
+
+# What a receipt of a final state makes of its message. What is not here is stored and moves nothing.
+STATUSES: dict[ReceiptState, Status] = {
+    ReceiptState.DELIVERED: Status.DELIVERED,
+    ReceiptState.READ: Status.READ,
+    ReceiptState.EXPIRED: Status.EXPIRED,
+    ReceiptState.UNDELIVERABLE: Status.FAILED,
+    ReceiptState.DELETED: Status.FAILED,
+    ReceiptState.REJECTED: Status.REJECTED,
+}
+ERROR_CODES: dict[ReceiptState, str] = {
+    ReceiptState.EXPIRED: "EXPIRED_AT_OPERATOR",
+    ReceiptState.UNDELIVERABLE: "UNDELIVERABLE",
+    ReceiptState.DELETED: "DELETED_BY_OPERATOR",
+    ReceiptState.REJECTED: "REJECTED_BY_OPERATOR",
+}
+# Some operators report only the first or the last part: after this long without word of the others, what was
+# reported stands for all.
+SETTLE_SECONDS = 15.0
+# A parked receipt is tried again ever more slowly, and for no longer than an operator may hold a message.
+FIRST_MATCH_SECONDS = 0.3
+SLOWEST_MATCH_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A receipt and the part it is about; ``state`` is what the part had before."""
+
+    receipt: Receipt
+    part_id: int
+    message_id: UUID
+    parts: int
+    state: str | None
+
+
+_EXPECT = """
+INSERT INTO routing_part (operator_id, remote_id, message_id, tenant_id, number, parts, submitted_at)
+SELECT %(operator)s, u.remote_id, u.message_id, m.tenant_id, u.number, u.parts, u.submitted_at
+FROM unnest(%(remote_ids)s::text[], %(messages)s::uuid[], %(numbers)s::smallint[], %(parts)s::smallint[],
+            %(at)s::timestamptz[]) AS u(remote_id, message_id, number, parts, submitted_at)
+JOIN gateway_message m ON m.id = u.message_id
+WHERE m.id = ANY(%(messages)s::uuid[])
+"""
+_ALREADY = """
+UPDATE routing_parkedreceipt SET next_match_at = now()
+WHERE operator_id = %s AND remote_id = ANY(%s::text[])
+"""
+
+
+def expect(*, operator_id: int, outcomes: Iterable[Outcome]) -> None:
+    """Remember the ids under which an operator will report accepted messages; in the answer's transaction."""
+    rows = [
+        (remote_id, outcome.message_id, number, len(outcome.remote_ids), outcome.occurred_at)
+        for outcome in outcomes
+        if outcome.verdict is Verdict.ACCEPTED
+        for number, remote_id in enumerate(outcome.remote_ids, start=1)
+        if remote_id
+    ]
+    if not rows:
+        return
+    remote_ids, messages, numbers, parts, at = (list(column) for column in zip(*rows, strict=True))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _EXPECT,
+            {
+                "operator": operator_id,
+                "remote_ids": remote_ids,
+                "messages": messages,
+                "numbers": numbers,
+                "parts": parts,
+                "at": at,
+            },
+        )
+        # A receipt that overtook us is matched by the next sweep, milliseconds from now.
+        cursor.execute(_ALREADY, [operator_id, remote_ids])
+
+
+def record(*, arrived: Sequence[Receipt], slugs: dict[int, str], now: datetime) -> int:
+    """Store receipts: moves, notes and parked ones, in one transaction.
+
+    Returns:
+        How many found their part.
+    """
+    with transaction.atomic():
+        matched, unmatched = _match(arrived)
+        _apply(matched, slugs, now)
+        _park(unmatched, now)
+    return len(matched)
+
+
+# Operators reuse ids after weeks: the newest part that bears the id is meant. Locked in a fixed order.
+_MATCH = """
+SELECT p.id, p.operator_id, p.remote_id, p.message_id, p.parts, p.state
+FROM routing_part p
+WHERE p.operator_id = %s AND p.remote_id = ANY(%s::text[])
+ORDER BY p.id
+FOR UPDATE
+"""
+
+
+def _match(arrived: Sequence[Receipt]) -> tuple[list[Matched], list[Receipt]]:
+    found: dict[tuple[int, str], tuple[Any, ...]] = {}
+    with connection.cursor() as cursor:
+        for operator_id in {receipt.operator_id for receipt in arrived}:
+            wanted = list({r.remote_id for r in arrived if r.operator_id == operator_id})
+            cursor.execute(_MATCH, [operator_id, wanted])
+            found.update({(row[1], row[2]): row for row in cursor.fetchall()})
+    matched, unmatched = [], []
+    for receipt in arrived:
+        row = found.get((receipt.operator_id, receipt.remote_id))
+        if row is None:
+            unmatched.append(receipt)
+        else:
+            matched.append(Matched(receipt, row[0], row[3], row[4], row[5]))
+    return matched, unmatched
+
+
+_REPORTED = """
+UPDATE routing_part p SET state = u.state
+FROM unnest(%s::bigint[], %s::text[]) AS u(id, state)
+WHERE p.id = u.id AND p.id = ANY(%s::bigint[])
+"""
+
+
+def _apply(matched: Sequence[Matched], slugs: dict[int, str], now: datetime) -> None:
+    """Turn matched receipts into moves where they are news, into notes where they are not."""
+    news: dict[int, Matched] = {}
+    notes: list[Note] = []
+    for match in matched:
+        if match.receipt.state not in STATUSES:
+            notes.append(_note(match, "receipt.interim", slugs))
+        elif match.part_id in news or not _is_news(match):
+            notes.append(_note(match, "receipt.repeated", slugs))
+        else:
+            news[match.part_id] = match
+    if news:
+        with connection.cursor() as cursor:
+            keys = list(news)
+            cursor.execute(_REPORTED, [keys, [match.receipt.state.value for match in news.values()], keys])
+    wishes = [_move(match, slugs) for match in news.values() if match.parts == 1]
+    wishes += _whole([match for match in news.values() if match.parts > 1], slugs, now)
+    moved = lifecycle.move(moves=wishes)
+    notes += [
+        _note(match, "receipt.late", slugs)
+        for match in news.values()
+        if match.parts == 1 and match.message_id not in moved
+    ]
+    events.note(notes=notes)
+
+
+def _is_news(match: Matched) -> bool:
+    """A part's first final state is news; after a delivery only a read is."""
+    if match.state is None:
+        return True
+    return match.receipt.state is ReceiptState.READ and match.state == ReceiptState.DELIVERED
+
+
+def _move(match: Matched, slugs: dict[int, str]) -> Move:
+    receipt = match.receipt
+    return Move(
+        match.message_id,
+        STATUSES[receipt.state],
+        receipt.occurred_at,
+        slugs.get(receipt.operator_id),
+        receipt.code,
+        None if receipt.state in _GOOD else receipt.error_code or ERROR_CODES[receipt.state],
+        receipt.raw or None,
+    )
+
+
+_GOOD = {ReceiptState.DELIVERED, ReceiptState.READ}
+
+
+def _note(match: Matched, type_: str, slugs: dict[int, str]) -> Note:
+    receipt = match.receipt
+    return Note(
+        match.message_id,
+        type_,
+        receipt.occurred_at,
+        slugs.get(receipt.operator_id),
+        receipt.code,
+        receipt.error_code,
+        receipt.raw or None,
+    )
+
+
+_SIBLINGS = """
+SELECT message_id, count(*) FILTER (WHERE state IN ('delivered', 'read')), count(*), max(parts)
+FROM routing_part WHERE message_id = ANY(%s::uuid[]) AND parts > 1 GROUP BY message_id
+"""
+
+
+def _whole(matches: Sequence[Matched], slugs: dict[int, str], now: datetime) -> list[Move]:
+    """Moves of long messages: a failed part fails it, it is delivered when all its parts are.
+
+    While some parts are unreported a copy of the receipt waits to be settled.
+    """
+    if not matches:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_SIBLINGS, [[match.message_id for match in matches]])
+        delivered = {row[0]: row[1] >= row[3] for row in cursor.fetchall()}
+    moves, unsettled = [], []
+    for match in matches:
+        if match.receipt.state not in _GOOD or delivered.get(match.message_id):
+            moves.append(_move(match, slugs))
+        else:
+            unsettled.append(match)
+    _settle_later(unsettled, now)
+    return moves
+
+
+def _settle_later(matches: Sequence[Matched], now: datetime) -> None:
+    _insert_parked(
+        [(match.receipt, str(match.message_id)) for match in matches],
+        now + timedelta(seconds=SETTLE_SECONDS),
+        now,
+    )
+
+
+def _park(unmatched: Sequence[Receipt], now: datetime) -> None:
+    _insert_parked(
+        [(receipt, None) for receipt in unmatched], now + timedelta(seconds=FIRST_MATCH_SECONDS), now
+    )
+
+
+_PARK = """
+INSERT INTO routing_parkedreceipt (id, operator_id, remote_id, receipt, received_at, next_match_at, tries)
+SELECT u.id, u.operator_id, u.remote_id, u.receipt, %(now)s, %(next)s, 0
+FROM unnest(%(ids)s::uuid[], %(operators)s::int[], %(remote_ids)s::text[], %(receipts)s::jsonb[])
+    AS u(id, operator_id, remote_id, receipt)
+"""
+
+
+def _insert_parked(
+    rows: Sequence[tuple[Receipt, str | None]], next_match_at: datetime, now: datetime
+) -> None:
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _PARK,
+            {
+                "ids": ids.new(len(rows)),
+                "operators": [receipt.operator_id for receipt, _settles in rows],
+                "remote_ids": [receipt.remote_id for receipt, _settles in rows],
+                "receipts": [Jsonb(_dump(receipt, settles)) for receipt, settles in rows],
+                "now": now,
+                "next": next_match_at,
+            },
+        )
+
+
+def _dump(receipt: Receipt, settles: str | None) -> dict[str, Any]:
+    return {
+        "state": receipt.state.value,
+        "occurredAt": receipt.occurred_at.isoformat(),
+        "code": receipt.code,
+        "errorCode": receipt.error_code,
+        "raw": receipt.raw,
+        "settles": settles,
+    }
+
+
+def _load(operator_id: int, remote_id: str, kept: dict[str, Any]) -> Receipt:
+    return Receipt(
+        operator_id=operator_id,
+        remote_id=remote_id,
+        state=ReceiptState(kept["state"]),
+        occurred_at=datetime.fromisoformat(kept["occurredAt"]).astimezone(UTC),
+        code=kept["code"],
+        error_code=kept["errorCode"],
+        raw=kept["raw"],
+    )
+
+
+_DUE = """
+SELECT id, operator_id, remote_id, receipt FROM routing_parkedreceipt
+WHERE next_match_at <= %s ORDER BY next_match_at LIMIT %s FOR UPDATE SKIP LOCKED
+"""
+_LATER = """
+UPDATE routing_parkedreceipt
+SET tries = tries + 1,
+    next_match_at = %(now)s + least(%(first)s * 2 ^ (tries + 1), %(slowest)s) * interval '1 second'
+WHERE id = ANY(%(ids)s::uuid[])
+"""
+
+
+def rematch(*, slugs: dict[int, str], now: datetime, limit: int = 1000) -> int:
+    """Try parked receipts again whose time has come; returns how many were looked at."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_DUE, [now, limit])
+        rows = [(*row[:3], json.loads(row[3])) for row in cursor.fetchall()]
+        if not rows:
+            return 0
+        settles = [row for row in rows if row[3]["settles"]]
+        _settle(settles, slugs)
+        parked = {row[0]: _load(*row[1:]) for row in rows if not row[3]["settles"]}
+        matched, unmatched = _match(list(parked.values()))
+        _apply(matched, slugs, now)
+        still = {id(receipt) for receipt in unmatched}
+        waiting = [key for key, receipt in parked.items() if id(receipt) in still]
+        done = [row[0] for row in rows if row[0] not in set(waiting)]
+        cursor.execute("DELETE FROM routing_parkedreceipt WHERE id = ANY(%s::uuid[])", [done])
+        cursor.execute(
+            _LATER,
+            {"now": now, "first": FIRST_MATCH_SECONDS, "slowest": SLOWEST_MATCH_SECONDS, "ids": waiting},
+        )
+        return len(rows)
+
+
+def _settle(rows: Sequence[tuple[Any, ...]], slugs: dict[int, str]) -> None:
+    """What was reported of a long message stands for the parts that nobody spoke of."""
+    lifecycle.move(
+        moves=[
+            Move(
+                UUID(kept["settles"]),
+                STATUSES[ReceiptState(kept["state"])],
+                datetime.fromisoformat(kept["occurredAt"]),
+                slugs.get(operator_id),
+                kept["code"],
+                None,
+                kept["raw"],
+            )
+            for _key, operator_id, _remote_id, kept in rows
+        ]
+    )

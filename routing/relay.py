@@ -1,0 +1,213 @@
+"""The relay: from the ledger's waiting rows to the operators' queues.
+
+It leases due messages to operators that are up and have room, by priority, then fairly over tenants, and publishes
+their ids. Whatever it publishes is only a hint: the lease is a row, and a lease that runs out is claimed again.
+Any number of relays may run; rows that one is looking at are skipped by the others.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+
+from gateway.hooks import RouteRequest
+from routing import operators, queues, selection
+from routing.operators import Standing
+
+log = structlog.get_logger(__name__)
+
+# Seconds from the lease to the worker's taking the row in hand: the queue is a few seconds deep at most.
+LEASE_SECONDS = 20
+# Rows whose operator is unknown, gone or down are looked at again this often.
+REROUTE_SECONDS = 1.0
+REROUTE_ROWS = 2000
+
+# One index probe a lane, a priority and a tenant that has rows, however many rows there are.
+_WAITING = """
+WITH RECURSIVE waiting AS (
+    (SELECT lane, priority, tenant_id FROM gateway_duemessage ORDER BY lane, priority, tenant_id LIMIT 1)
+    UNION ALL
+    SELECT n.lane, n.priority, n.tenant_id
+    FROM waiting w CROSS JOIN LATERAL (
+        SELECT d.lane, d.priority, d.tenant_id FROM gateway_duemessage d
+        WHERE (d.lane, d.priority, d.tenant_id) > (w.lane, w.priority, w.tenant_id)
+        ORDER BY d.lane, d.priority, d.tenant_id LIMIT 1
+    ) n
+)
+SELECT lane, priority, tenant_id FROM waiting
+"""
+
+_IN_HAND = "SELECT operator_id, coalesce(sum(parts), 0)::int FROM routing_delivery GROUP BY operator_id"
+
+_LEASE = """
+WITH picked AS MATERIALIZED (
+    SELECT d.message_id
+    FROM unnest(%(tenants)s::bigint[]) AS t(tenant_id)
+    CROSS JOIN LATERAL (
+        SELECT message_id FROM gateway_duemessage
+        WHERE lane = %(lane)s AND priority = %(priority)s AND tenant_id = t.tenant_id AND due_at <= now()
+        ORDER BY due_at, message_id
+        LIMIT %(share)s
+        FOR UPDATE SKIP LOCKED
+    ) d
+), taken AS (
+    DELETE FROM gateway_duemessage d USING picked p WHERE d.message_id = p.message_id
+    RETURNING d.*
+), leased AS (
+    INSERT INTO routing_delivery (id, message_id, tenant_id, operator_id, priority, parts, due_at, attempts,
+                                  refused_by, lease_until, queued_at)
+    SELECT gen_random_uuid(), message_id, tenant_id, lane, priority, parts, due_at, attempts + 1, refused_by,
+           now() + %(lease)s * interval '1 second', now()
+    FROM taken
+    RETURNING id, parts, due_at, message_id
+)
+SELECT id, parts FROM leased ORDER BY due_at, message_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """There are rows of this tenant in this lane; they may be due later."""
+
+    lane: int
+    priority: int
+    tenant_id: int
+
+
+class Relay:
+    """One relay's loop body and the little it remembers between turns."""
+
+    def __init__(self) -> None:
+        self._reroute_at = 0.0
+
+    def tick(self) -> int:
+        """Lease and publish what can go now.
+
+        Returns:
+            How many messages were leased; 0 means there was nothing to do, or nobody to do it.
+        """
+        waiting = _waiting()
+        if not waiting:
+            return 0
+        standings = operators.standings()
+        self._reroute(waiting, standings)
+        in_hand = _in_hand()
+        leased = 0
+        for lane in sorted({row.lane for row in waiting}):
+            standing = standings.get(lane)
+            if standing is not None and standing.ready:
+                leased += _serve(standing, [row for row in waiting if row.lane == lane], in_hand.get(lane, 0))
+        return leased
+
+    def _reroute(self, waiting: Sequence[Waiting], standings: dict[int, Standing]) -> None:
+        """Look again, now and then, at rows that no ready operator will take."""
+        stuck = {row.lane for row in waiting} - {key for key, value in standings.items() if value.ready}
+        if not stuck or time.monotonic() < self._reroute_at:
+            return
+        self._reroute_at = time.monotonic() + REROUTE_SECONDS
+        for lane in stuck:
+            moved = reroute(lane=lane, standings=standings)
+            if moved:
+                log.info("relay.rerouted", lane=lane, messages=moved)
+
+
+def _waiting() -> list[Waiting]:
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING)
+        return [Waiting(*row) for row in cursor.fetchall()]
+
+
+def _in_hand() -> dict[int, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_IN_HAND)
+        return dict(cursor.fetchall())
+
+
+def _serve(standing: Standing, waiting: Iterable[Waiting], in_hand: int) -> int:
+    """Give one operator as much as it has room for, high priority first; returns how many messages."""
+    room = queues.room(rate=standing.rate, in_hand=in_hand)
+    tenants: dict[int, list[int]] = {}
+    for row in waiting:
+        tenants.setdefault(row.priority, []).append(row.tenant_id)
+    leased = 0
+    for priority in sorted(tenants):
+        if room <= 0:
+            break
+        rows = lease(standing=standing, priority=priority, tenant_ids=tenants[priority], room=room)
+        room -= sum(parts for _id, parts in rows)
+        leased += len(rows)
+        _publish(standing, [key for key, _parts in rows])
+    return leased
+
+
+def lease(
+    *, standing: Standing, priority: int, tenant_ids: Sequence[int], room: int
+) -> list[tuple[UUID, int]]:
+    """Move due rows of one priority from waiting to leased, an equal share a tenant.
+
+    Returns:
+        (delivery id, parts), in the order they became due. Committed.
+    """
+    share = max(1, room // len(tenant_ids))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            _LEASE,
+            {
+                "tenants": list(tenant_ids),
+                "lane": standing.operator_id,
+                "priority": priority,
+                "share": share,
+                "lease": LEASE_SECONDS,
+            },
+        )
+        return [(key, parts) for key, parts in cursor.fetchall()]
+
+
+def _publish(standing: Standing, delivery_ids: list[UUID]) -> None:
+    size = queues.chunk_size(rate=standing.rate)
+    for start in range(0, len(delivery_ids), size):
+        queues.publish(queue=standing.queue, delivery_ids=delivery_ids[start : start + size])
+
+
+_STUCK = """
+SELECT message_id, tenant_id, channel, recipient, sender, parts, refused_by
+FROM gateway_duemessage
+WHERE lane = %s AND due_at <= now()
+ORDER BY priority, due_at
+LIMIT %s
+FOR UPDATE SKIP LOCKED
+"""
+_RELANE = """
+UPDATE gateway_duemessage d SET lane = u.lane
+FROM unnest(%(ids)s::uuid[], %(lanes)s::int[]) AS u(id, lane)
+WHERE d.message_id = u.id AND d.lane <> u.lane
+"""
+
+
+def reroute(*, lane: int, standings: dict[int, Standing]) -> int:
+    """Select again for rows of a lane whose operator is unknown, gone, switched off or down.
+
+    A row whose selection comes out the same stays where it is and waits.
+
+    Returns:
+        How many rows went to another lane.
+    """
+    routes = selection.table()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_STUCK, [lane, REROUTE_ROWS])
+        changed: dict[UUID, int] = {}
+        for key, tenant_id, channel, recipient, sender, parts, refused_by in cursor.fetchall():
+            chosen = routes.choose(
+                RouteRequest(tenant_id, channel, recipient, sender, parts),
+                usable=lambda candidate, refused=refused_by: (  # type: ignore[misc]
+                    candidate not in refused and candidate in standings and standings[candidate].ready
+                ),
+            )
+            if chosen not in {lane, selection.NO_ROUTE}:
+                changed[key] = chosen
+        if changed:
+            cursor.execute(_RELANE, {"ids": list(changed), "lanes": list(changed.values())})
+        return len(changed)

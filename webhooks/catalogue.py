@@ -1,0 +1,36 @@
+"""The events a webhook may name: ours, for every channel, and MessageMedia's nine, which are their SMS forms."""
+
+from typing import Final
+
+OWN: Final = frozenset(
+    {
+        "message.accepted",
+        "message.sent",
+        "message.delivered",
+        "message.read",
+        "message.failed",
+        "message.expired",
+        "message.rejected",
+        "message.canceled",
+        "message.received",
+        "contact.opted_out",
+        "contact.opted_in",
+        "webhook.disabled",
+    }
+)
+MESSAGEMEDIA: Final[dict[str, str]] = {
+    "RECEIVED_SMS": "message.received",
+    "RECEIVED_MMS": "message.received",
+    "OPT_OUT_SMS": "contact.opted_out",
+    "ENROUTE_DR": "message.accepted",
+    "SUBMITTED_DR": "message.sent",
+    "DELIVERED_DR": "message.delivered",
+    "EXPIRED_DR": "message.expired",
+    "REJECTED_DR": "message.rejected",
+    "FAILED_DR": "message.failed",
+}
+
+
+def is_known(name: str) -> bool:
+    """Whether a webhook may subscribe to the name."""
+    return name in OWN or name in MESSAGEMEDIA

@@ -1,0 +1,115 @@
+"""What a webhook, or a message's callbackUrl, comes to when it is time to send: read once, kept while unchanged."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway import sealing
+from webhooks import backoff, signing, targets
+from webhooks.backoff import Policy
+from webhooks.targets import Target
+
+DEFAULT_DEADLINE = 20.0
+_JSON = b"application/json; charset=utf-8"
+_NAMESPACE = uuid.UUID("5f0c3b7e-9d3a-5c1e-8a54-2b6d1f7c9e10")
+
+
+@dataclass(slots=True)
+class Destination:
+    """``deadline`` in seconds for the whole attempt; ``webhook_id`` None for a message's callbackUrl."""
+
+    target: Target
+    secret: bytes
+    webhook_id: str | None = None
+    previous_secret: bytes | None = None
+    # Unix time until which the previous secret signs too.
+    previous_until: float = 0.0
+    deadline: float = DEFAULT_DEADLINE
+    policy: Policy = backoff.EXPONENTIAL
+    content_type: bytes = _JSON
+
+    def keys(self, now: float) -> list[bytes]:
+        """The keys that sign at a moment, newest first."""
+        if self.previous_secret is not None and now < self.previous_until:
+            return [self.secret, self.previous_secret]
+        return [self.secret]
+
+
+class WebhookRow(msgspec.Struct, frozen=True):
+    """A webhook's columns as far as sending goes; ``headers`` is JSON text, the secrets are sealed."""
+
+    id: str
+    url: str
+    method: str
+    headers: str
+    read_timeout: int | None
+    retries: int | None
+    retry_delay: int | None
+    secret: bytes
+    previous_secret: bytes | None
+    previous_secret_until: datetime | None
+    active: bool
+
+
+def of_host(*, tenant_id: int, url: str) -> uuid.UUID:
+    """The endpoint of a message's callbackUrl: one a tenant and host, so that one host's trouble is its own."""
+    try:
+        host = urlsplit(url).netloc.lower()
+    except ValueError:
+        host = url
+    return _of_host(tenant_id, host)
+
+
+@lru_cache(maxsize=4096)
+def _of_host(tenant_id: int, host: str) -> uuid.UUID:
+    return uuid.uuid5(_NAMESPACE, f"{tenant_id}:{host}")
+
+
+@lru_cache(maxsize=2048)
+def of_webhook(row: WebhookRow) -> Destination:
+    """Where and how a webhook's callbacks go; the row itself is the key, so a changed one is read anew.
+
+    Raises:
+        InvalidTarget: its URL or a header cannot be used.
+    """
+    policy = backoff.EXPONENTIAL
+    if row.retries is not None:
+        policy = Policy(row.retries, row.retry_delay or backoff.DEFAULT_RETRY_DELAY)
+    until = row.previous_secret_until
+    return Destination(
+        target=targets.read(url=row.url, method=row.method, headers=msgspec.json.decode(row.headers)),
+        secret=_webhook_key(row.secret),
+        webhook_id=row.id,
+        previous_secret=None if row.previous_secret is None else _webhook_key(row.previous_secret),
+        previous_until=0.0 if until is None else until.timestamp(),
+        deadline=DEFAULT_DEADLINE if row.read_timeout is None else row.read_timeout / 1000,
+        policy=policy,
+    )
+
+
+def _webhook_key(sealed: bytes) -> bytes:
+    return signing.key(sealing.open_(sealed, context=sealing.CONTEXT_WEBHOOK_SECRET).decode())
+
+
+@lru_cache(maxsize=4096)
+def of_url(*, url: str, sealed_secret: bytes) -> Destination:
+    """Where and how callbacks to a message's callbackUrl go: POST, signed with the tenant's callback secret.
+
+    Raises:
+        InvalidTarget: the URL cannot be used.
+    """
+    return Destination(target=_url_target(url), secret=_callback_key(sealed_secret))
+
+
+@lru_cache(maxsize=4096)
+def _url_target(url: str) -> Target:
+    return targets.read(url=url)
+
+
+@lru_cache(maxsize=1024)
+def _callback_key(sealed: bytes) -> bytes:
+    return signing.key(sealing.open_(sealed, context=sealing.CONTEXT_TENANT_CALLBACK).decode())

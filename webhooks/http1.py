@@ -1,0 +1,219 @@
+"""HTTP/1.1 responses, RFC 9112, as far as a client of callbacks needs them. Pure: bytes in, a response out.
+
+Everything an endpoint sends is bounded: its header by :data:`MAX_HEAD`, what is read of its body by
+:data:`MAX_BODY`, what is kept of it by :data:`KEPT_BODY`.
+"""
+
+from dataclasses import dataclass
+
+from webhooks.errors import ProtocolFailed
+
+MAX_HEAD = 32 * 1024
+MAX_BODY = 64 * 1024
+KEPT_BODY = 16 * 1024
+_CHUNK_LINE = 1024
+_NO_BODY = frozenset({204, 304})
+
+
+@dataclass(slots=True)
+class Response:
+    """A whole answer. ``body`` is cut at :data:`KEPT_BODY`; ``reusable``: the connection may be used again."""
+
+    status: int
+    body: bytes
+    retry_after: str | None
+    reusable: bool
+
+
+class ResponseReader:
+    """Reads one answer from what :meth:`feed` is given; used once for each request."""
+
+    __slots__ = (
+        "_buffer",
+        "_chunked",
+        "_close",
+        "_kept",
+        "_left",
+        "_read",
+        "_retry_after",
+        "_state",
+        "status",
+    )
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        # The status, as soon as the header is whole: an attempt that times out later still records it.
+        self.status: int | None = None
+
+    def feed(self, data: bytes) -> Response | None:
+        """Take more bytes.
+
+        Returns:
+            The answer once it is whole, or once its body is longer than anyone wants to know.
+
+        Raises:
+            ProtocolFailed: the bytes are not an answer that HTTP/1.1 allows.
+        """
+        if self.status is None:
+            buffer = self._buffer + data if self._buffer else data
+            end = buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return self._await_head(buffer)
+            self._head(buffer[: end + 2])
+            rest = buffer[end + 4 :]
+            if self.status is None:  # an interim answer: the real one follows
+                self._buffer = b""
+                return self.feed(rest) if rest else None
+            data = rest
+        if self._chunked:
+            return self._feed_chunks(data)
+        return self._feed_plain(data)
+
+    def eof(self) -> Response:
+        """The peer closed the connection.
+
+        Raises:
+            ProtocolFailed: in the middle of an answer.
+        """
+        if self.status is None or self._chunked or self._left is not None:
+            raise ProtocolFailed("the connection was closed before the answer was whole")
+        return self._done(reusable=False)
+
+    @property
+    def started(self) -> bool:
+        """Whether any byte of the answer has come."""
+        return self.status is not None or bool(self._buffer)
+
+    def _await_head(self, buffer: bytes) -> None:
+        if len(buffer) > MAX_HEAD:
+            raise ProtocolFailed("the answer's header is too long")
+        if not buffer.startswith(b"HTTP/1."[: len(buffer)]):
+            raise ProtocolFailed("the answer is not HTTP/1.1")
+        self._buffer = buffer
+
+    def _head(self, head: bytes) -> None:
+        """Read a header, ``head`` ending in one CRLF; leaves ``status`` None for an interim answer."""
+        if len(head) > MAX_HEAD:
+            raise ProtocolFailed("the answer's header is too long")
+        code = head[9:12]
+        if (
+            not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 "))
+            or not code.isdigit()
+            or head[12:13] not in b" \r"
+        ):
+            raise ProtocolFailed("the answer has no status line")
+        status = int(code)
+        if status < 200:
+            if status == 101:
+                raise ProtocolFailed("the answer switches protocols")
+            return
+        self._fields(head)
+        if status in _NO_BODY:
+            self._left, self._chunked = 0, False
+        self._kept: list[bytes] = []
+        self._read = 0
+        self.status = status
+
+    def _fields(self, head: bytes) -> None:
+        """Set what the header says of the body's end and of the connection."""
+        lower = head.lower()
+        self._close = head[7:8] == b"0" and b"\r\nconnection: keep-alive" not in lower
+        if b"\r\nconnection:" in lower and b"close" in _values(lower, b"connection"):
+            self._close = True
+        self._retry_after = None
+        if b"\r\nretry-after:" in lower:
+            self._retry_after = _values(head, b"retry-after").decode("latin-1")
+        self._left: int | None = None
+        self._chunked = b"\r\ntransfer-encoding:" in lower
+        if self._chunked:
+            if _values(lower, b"transfer-encoding") != b"chunked":
+                raise ProtocolFailed("the answer's transfer coding is unknown")
+            if b"\r\ncontent-length:" in lower:
+                self._close = True  # RFC 9112 §6.3: chunked wins, the connection is suspect
+            self._buffer = b""
+        elif b"\r\ncontent-length:" in lower:
+            self._left = _length(_values(lower, b"content-length"))
+
+    def _feed_plain(self, data: bytes) -> Response | None:
+        left = self._left
+        if left is None:
+            self._keep(data)
+            return self._done(reusable=False) if self._read > MAX_BODY else None
+        if len(data) >= left:
+            self._keep(data[:left])
+            # Bytes after the end belong to no request: do not trust the connection with another.
+            return self._done(reusable=len(data) == left)
+        self._keep(data)
+        self._left = left - len(data)
+        return self._done(reusable=False) if self._read > MAX_BODY else None
+
+    def _feed_chunks(self, data: bytes) -> Response | None:
+        buffer = self._buffer + data
+        while self._read <= MAX_BODY:
+            end = buffer.find(b"\r\n")
+            if end < 0:
+                if len(buffer) > _CHUNK_LINE:
+                    raise ProtocolFailed("a chunk has no length")
+                break
+            size = _chunk_size(buffer[:end])
+            if size == 0:
+                return self._trailer(buffer, end)
+            if size > MAX_BODY or len(buffer) < end + size + 4:
+                # A chunk in the making counts at once: a dripped huge one must not fill memory.
+                if size > MAX_BODY or self._read + len(buffer) > MAX_BODY + _CHUNK_LINE:
+                    self._keep(buffer[end + 2 :])
+                    return self._done(reusable=False)
+                break
+            if buffer[end + 2 + size : end + 4 + size] != b"\r\n":
+                raise ProtocolFailed("a chunk is not as long as it says")
+            self._keep(buffer[end + 2 : end + 2 + size])
+            buffer = buffer[end + 4 + size :]
+        else:
+            return self._done(reusable=False)
+        self._buffer = buffer
+        return None
+
+    def _trailer(self, buffer: bytes, end: int) -> Response | None:
+        """After the last chunk come trailer fields, none of interest, and an empty line."""
+        stop = buffer.find(b"\r\n\r\n", end)
+        if stop < 0:
+            if len(buffer) > MAX_HEAD:
+                raise ProtocolFailed("the answer's trailer is too long")
+            self._buffer = buffer
+            return None
+        return self._done(reusable=stop + 4 == len(buffer))
+
+    def _keep(self, data: bytes) -> None:
+        if data and self._read < KEPT_BODY:
+            self._kept.append(data[: KEPT_BODY - self._read])
+        self._read += len(data)
+
+    def _done(self, *, reusable: bool) -> Response:
+        assert self.status is not None
+        return Response(self.status, b"".join(self._kept), self._retry_after, reusable and not self._close)
+
+
+def _values(head: bytes, name: bytes) -> bytes:
+    """The field's values, joined by commas when it comes more than once; ``name`` in lower case."""
+    found = [
+        line.partition(b":")[2].strip()
+        for line in head.split(b"\r\n")[1:]
+        if line[: len(name) + 1].lower() == name + b":"
+    ]
+    return b",".join(found)
+
+
+def _length(value: bytes) -> int:
+    """Content-Length; the same number repeated is one number (RFC 9110 §8.6)."""
+    numbers = {number.strip() for number in value.split(b",")}
+    number = numbers.pop()
+    if numbers or not number.isdigit() or len(number) > 18:
+        raise ProtocolFailed("the answer has no clear length")
+    return int(number)
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip()
+    if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
+        raise ProtocolFailed("a chunk has no length")
+    return int(digits, 16)

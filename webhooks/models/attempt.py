@@ -1,0 +1,22 @@
+from django.db import models
+
+from gateway.models.base import TenantQuerySet
+
+
+class Attempt(models.Model):
+    """One try at a callback. Partitioned by the callback's key, so that both go on the same day."""
+
+    pk = models.CompositePrimaryKey("callback_id", "number")
+    callback_id = models.UUIDField(db_column="id")
+    number = models.SmallIntegerField()
+    tenant_id = models.BigIntegerField()
+    started_at = models.DateTimeField()
+    duration_ms = models.IntegerField()
+    status_code = models.SmallIntegerField(null=True)
+    # delivered, status, gone, redirect, timeout, connect, dns, tls, protocol, blocked: see webhooks.outcomes.
+    outcome = models.TextField()
+    error = models.TextField(null=True)
+    # The first 16 KiB of the answer, as text.
+    body = models.TextField(null=True)
+
+    objects = TenantQuerySet.as_manager()

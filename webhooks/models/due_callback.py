@@ -1,0 +1,37 @@
+from datetime import UTC, datetime
+
+from django.db import models
+
+from gateway.models.base import TenantQuerySet
+
+# What waits for its webhook to be active again is due then; the number is only a day that never comes.
+HELD = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class DueCallback(models.Model):
+    """A callback that is still to be made: the relay's queue, one slim row each.
+
+    ``next_attempt_at`` is schedule and lease in one: a relay that claims the row moves it to the lease's end,
+    so a row whose worker died becomes due by itself. It is also the fence: whoever finished an attempt may
+    reschedule the row only while the lease is still the one that it was given.
+    """
+
+    callback_id = models.UUIDField(primary_key=True)
+    tenant_id = models.BigIntegerField()
+    endpoint = models.UUIDField()
+    event_id = models.UUIDField()
+    message_id = models.UUIDField()
+    next_attempt_at = models.DateTimeField()
+    # Whether `next_attempt_at` is the end of a lease.
+    leased = models.BooleanField(default=False)
+    # Attempts made, and when the first of them was.
+    attempt = models.SmallIntegerField(default=0)
+    first_attempt_at = models.DateTimeField(null=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # The relay's claim: endpoint by endpoint, oldest first, and the count of an endpoint's leases.
+            models.Index(fields=["endpoint", "next_attempt_at"], name="due_callback_claim")
+        ]

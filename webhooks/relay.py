@@ -1,0 +1,149 @@
+"""The relay: from due callbacks to the queue ``webhooks``, fairly by endpoint.
+
+It leases what is due, an equal share an endpoint, and publishes the ids. What it publishes is a hint: a lease that
+runs out makes its row due again. Several relays may run; rows that one is claiming are skipped by the others.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+from celery import current_app
+from django.db import connection
+from kombu.exceptions import OperationalError as BrokerAway
+
+from webhooks.leases import DEFAULT_CAP, LEASE_SECONDS
+
+log = structlog.get_logger(__name__)
+
+# Callbacks leased at once over all endpoints: about two seconds' work of one dispatcher, half of what it may hold.
+MOST_LEASED = 2500
+# An endpoint may always have this many, however much the others have taken.
+ASSURED = 8
+# Ids in one task.
+CHUNK = 200
+# Seconds between two claims under load: a few tasks with many ids cost less than many with few.
+CLAIM_SECONDS = 0.025
+# A look at the queue may take this share of the time; with thousands of endpoints it comes less often.
+LOOK_SHARE = 0.1
+
+# One index probe an endpoint that has rows, however many rows there are.
+_DUE = """
+WITH RECURSIVE heads AS (
+    (SELECT endpoint, next_attempt_at FROM webhooks_duecallback ORDER BY endpoint, next_attempt_at LIMIT 1)
+    UNION ALL
+    SELECT n.endpoint, n.next_attempt_at
+    FROM heads h CROSS JOIN LATERAL (
+        SELECT d.endpoint, d.next_attempt_at FROM webhooks_duecallback d
+        WHERE d.endpoint > h.endpoint
+        ORDER BY d.endpoint, d.next_attempt_at LIMIT 1
+    ) n
+)
+SELECT endpoint, next_attempt_at <= now() FROM heads WHERE next_attempt_at <= now() + %s * interval '1 second'
+"""
+# Leases are counted in the index range that they lie in: a dead relay's or worker's end by themselves, where a
+# counter would stay wrong. That a lease is lost with the server costs a second attempt at most, so the commit
+# does not wait for the disk.
+_CLAIM = """
+WITH busy AS MATERIALIZED (
+    SELECT e.endpoint, e.due,
+           (SELECT count(*) FROM webhooks_duecallback d
+            WHERE d.endpoint = e.endpoint AND d.leased AND d.next_attempt_at > now()
+              AND d.next_attempt_at <= now() + %(lease)s * interval '1 second') AS leased
+    FROM unnest(%(endpoints)s::uuid[], %(due)s::bool[]) AS e(endpoint, due)
+), total AS (
+    SELECT (%(most)s - sum(leased)) / greatest(1, count(*) FILTER (WHERE due)) AS share FROM busy
+), rooms AS (
+    SELECT b.endpoint,
+           least(coalesce(s.cap, %(cap)s) - b.leased, greatest(t.share, %(assured)s - b.leased))::int AS room
+    FROM busy b CROSS JOIN total t LEFT JOIN webhooks_endpoint s ON s.id = b.endpoint
+    WHERE b.due AND (s.paused_until IS NULL OR s.paused_until <= now())
+), picked AS MATERIALIZED (
+    SELECT p.callback_id
+    FROM rooms r CROSS JOIN LATERAL (
+        SELECT callback_id FROM webhooks_duecallback d
+        WHERE d.endpoint = r.endpoint AND d.next_attempt_at <= now()
+        ORDER BY d.next_attempt_at
+        LIMIT greatest(0, r.room)
+        FOR UPDATE SKIP LOCKED
+    ) p
+)
+UPDATE webhooks_duecallback d
+SET next_attempt_at = now() + %(lease)s * interval '1 second', leased = true
+FROM picked p, (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
+WHERE d.callback_id = p.callback_id
+RETURNING d.callback_id::text, d.next_attempt_at
+"""
+_RELEASE = """
+UPDATE webhooks_duecallback SET next_attempt_at = now() + interval '1 second', leased = false
+WHERE callback_id = ANY(%s::uuid[]) AND next_attempt_at = %s
+"""
+
+
+class Relay:
+    """One relay's loop body and the little it remembers between turns."""
+
+    def __init__(self) -> None:
+        self._not_before = 0.0
+
+    def tick(self) -> int:
+        """Lease and publish what can go now.
+
+        Returns:
+            How many callbacks were leased; 0 means that there is nothing to do at the moment.
+        """
+        began = time.monotonic()
+        if began < self._not_before:
+            return 0
+        callback_ids, leased_until = claim()
+        took = time.monotonic() - began
+        if leased_until is None:
+            self._not_before = began + took / LOOK_SHARE - LOOK_SHARE if took > LOOK_SHARE / 10 else 0.0
+            return 0
+        self._not_before = began + max(CLAIM_SECONDS, took)
+        publish(callback_ids=callback_ids, leased_until=leased_until)
+        return len(callback_ids)
+
+
+def claim() -> tuple[list[str], datetime | None]:
+    """Lease what is due, as far as each endpoint has room.
+
+    Returns:
+        The callbacks' ids and the end of their lease; an empty list and None when nothing can go.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, [LEASE_SECONDS])
+        heads = cursor.fetchall()
+        if not any(due for _endpoint, due in heads):
+            return [], None
+        cursor.execute(
+            _CLAIM,
+            {
+                "endpoints": [endpoint for endpoint, _due in heads],
+                "due": [due for _endpoint, due in heads],
+                "lease": LEASE_SECONDS,
+                "most": MOST_LEASED,
+                "cap": DEFAULT_CAP,
+                "assured": ASSURED,
+            },
+        )
+        rows = cursor.fetchall()
+    return [key for key, _until in rows], rows[0][1] if rows else None
+
+
+def publish(*, callback_ids: Sequence[str], leased_until: datetime) -> None:
+    """One task a chunk; what the broker does not take is released and becomes due again in a second."""
+    for start in range(0, len(callback_ids), CHUNK):
+        chunk = list(callback_ids[start : start + CHUNK])
+        try:
+            # By name: the task's module loads the dispatcher, which a relay has no use for.
+            current_app.send_task(
+                "webhooks.tasks.dispatch",
+                kwargs={"callback_ids": chunk, "leased_until": leased_until.isoformat()},
+                queue="webhooks",
+            )
+        except (BrokerAway, OSError) as error:
+            log.warning("callback.publish_failed", callbacks=len(chunk), reason=str(error))
+            with connection.cursor() as cursor:
+                cursor.execute(_RELEASE, [chunk, leased_until])
