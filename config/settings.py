@@ -74,6 +74,9 @@ WHITENOISE_AUTOREFRESH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 3 * 1024 * 1024
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
+# Whose X-Forwarded-For counts, as ipaddress networks: the proxies in front.
+TRUSTED_PROXIES: list[Any] = []
+
 REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_AUTHENTICATION_CLASSES": ["gateway.api.authentication.KeyAuthentication"],

@@ -86,7 +86,7 @@ def find(*, keys: Iterable[Key], now: datetime) -> dict[Key, Kept]:
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [[tenant for tenant, _ in wanted], [key for _, key in wanted], now - LASTS])
         return {
-            (tenant, key): Kept(bytes(fingerprint), resource_id, answer)
+            (tenant, key): Kept(bytes(fingerprint), resource_id, answer and msgspec.json.decode(answer))
             for tenant, key, fingerprint, resource_id, answer in cursor.fetchall()
         }
 

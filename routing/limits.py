@@ -17,8 +17,8 @@ def moments(*, settings: OperatorSettings, parts: Sequence[int]) -> list[float]:
     rate = settings.rate
     if rate is None:
         return [0.0] * len(parts)
-    asked_at = time.monotonic()
-    start = asked_at + buckets.reserve(key=_key(settings.id), tokens=sum(parts), rate=rate)
+    wait = buckets.reserve(key=_key(settings.id), tokens=sum(parts), rate=rate)
+    start = time.monotonic() + wait
     slots = []
     used = 0
     for count in parts:

@@ -333,16 +333,22 @@ class BindGroup:
         """Thread-safe: takes back what is not under way, all of it when `tokens` is None; the tokens taken,
         for which no answer will come.
         """
-        taken: list[Submit] = []
         wanted = None if tokens is None else frozenset(tokens)
+        return [item.token for item in self.cancel_where(lambda token: wanted is None or token in wanted)]
+
+    def cancel_where(self, chosen: Callable[[Any], bool]) -> list[Submit]:
+        """Thread-safe: takes back those not under way whose token is `chosen`, in order. `chosen` must be
+        quick and call nothing of the group: the queue is locked meanwhile.
+        """
+        taken: list[Submit] = []
         with self._lock:
             for queue in (self._returned, self._pending):
                 kept: list[Submit] = []
                 for item in queue:
-                    (taken if wanted is None or item.token in wanted else kept).append(item)
+                    (taken if chosen(item.token) else kept).append(item)
                 queue.clear()
                 queue.extend(kept)
-        return [item.token for item in taken]
+        return taken
 
     def answer(self, incoming: Collection[Incoming], status: int = 0) -> None:
         """Thread-safe: answers what was delivered; nothing is sent for sessions that are over."""

@@ -27,6 +27,7 @@ BindKind = Literal["transceiver", "transmitter", "receiver"]
 LINGER_SECONDS: Final = 1.0
 """How long answers are awaited after the SMSC's unbind: several send it ahead of answers under way."""
 
+_SUBMIT_ANSWERS: Final = (pdu.SUBMIT_SM_RESP, pdu.DATA_SM_RESP)
 _BIND_COMMANDS: Final[dict[BindKind, int]] = {
     "transceiver": pdu.BIND_TRANSCEIVER,
     "transmitter": pdu.BIND_TRANSMITTER,
@@ -37,7 +38,8 @@ _BIND_COMMANDS: Final[dict[BindKind, int]] = {
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BindSettings:
     """How to reach one SMSC and how to behave there. Times are seconds; 0 switches the inactivity timer and
-    enquire_link off. `window` is the most submits unanswered at once on this bind.
+    enquire_link off. `window` is the most submits unanswered at once on this bind. With `data_sm` submits go
+    as data_sm, and their bodies must be its (`pdu.encode_data_sm_body`).
     """
 
     host: str
@@ -55,6 +57,7 @@ class BindSettings:
     tls_ca_file: str = ""
     tls_server_name: str = ""
     window: int = 10
+    data_sm: bool = False
     connect_timeout: float = 10.0
     bind_timeout: float = 10.0
     response_timeout: float = 60.0
@@ -86,7 +89,9 @@ class BindRefused(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """submit_sm_resp or generic_nack; `status` is never 0 for a nack. `sent_at` is the time of the submit."""
+    """submit_sm_resp, data_sm_resp or generic_nack; `status` is never 0 for a nack. `sent_at` is the time
+    of the submit.
+    """
 
     token: Any
     status: int
@@ -147,6 +152,7 @@ class Session:
             bind_timeout=settings.bind_timeout,
             inactivity_seconds=settings.inactivity_seconds,
         )
+        self._submit_command = pdu.DATA_SM if settings.data_sm else pdu.SUBMIT_SM
         self._out: list[bytes] = []
 
     @property
@@ -189,14 +195,14 @@ class Session:
         self._timers.binding(now)
 
     def submit(self, token: Any, body: bytes, now: float) -> int:
-        """Queues one submit_sm of an encoded body; its sequence number.
+        """Queues one submit_sm (or data_sm) of an encoded body; its sequence number.
 
         Raises NotBoundError and WindowFullError; `room` tells beforehand.
         """
         if self.state is not State.BOUND or self.settings.bind == "receiver":
             raise errors.NotBoundError(f"A {self.settings.bind} that is {self.state.value} cannot submit.")
         sequence = self._window.add(token, now)
-        self._out.append(pdu.HEADER.pack(16 + len(body), pdu.SUBMIT_SM, 0, sequence))
+        self._out.append(pdu.HEADER.pack(16 + len(body), self._submit_command, 0, sequence))
         self._out.append(body)
         self._timers.worked(now)
         return sequence
@@ -236,7 +242,7 @@ class Session:
             self._timers.heard(now)
         take = self._window.take
         for header, body in frames:
-            if header.command_id == pdu.SUBMIT_SM_RESP:
+            if header.command_id in _SUBMIT_ANSWERS:
                 sent = take(header.sequence)
                 if sent is None:
                     self.late_answers += 1

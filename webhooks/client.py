@@ -91,14 +91,25 @@ class Resolver:
 class Connection(asyncio.Protocol):
     """One connection. Not open, idle, or with one request on its way; the owner keeps it and its deadline."""
 
-    __slots__ = ("_on_done", "_reader", "_transport", "born_at", "idle_since", "is_open", "used")
+    __slots__ = (
+        "_on_done",
+        "_reader",
+        "_transport",
+        "answering",
+        "born_at",
+        "idle_since",
+        "is_open",
+        "used",
+    )
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._reader: ResponseReader | None = None
         self._on_done: OnDone | None = None
         self.is_open = False
+        # Whether a request was answered on it, and whether any of the last answer came.
         self.used = False
+        self.answering = False
         self.born_at = time.monotonic()
         self.idle_since = self.born_at
 
@@ -141,17 +152,12 @@ class Connection(asyncio.Protocol):
         except ProtocolFailed as error:
             self._finish(error)
 
-    def expire(self) -> tuple[int | None, OnDone | None]:
-        """End an unanswered request at its deadline; returns the status read so far, if any."""
+    def expire(self) -> int | None:
+        """End an unanswered request at its deadline, unheard; returns the status read so far, if any."""
         status = None if self._reader is None else self._reader.status
-        on_done, self._on_done, self._reader = self._on_done, None, None
+        self._on_done = self._reader = None
         self.abort()
-        return status, on_done
-
-    @property
-    def answering(self) -> bool:
-        """Whether any of the answer has come."""
-        return self._reader is not None and self._reader.started
+        return status
 
     def fresh(self, *, now: float) -> bool:
         """Whether an idle connection may take another request."""
@@ -163,16 +169,17 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _finish(self, result: Response | CallbackError) -> None:
+        # All is put away before `on_done`, which may send the next request.
         on_done, self._on_done = self._on_done, None
+        reader, self._reader = self._reader, None
+        self.answering = reader is not None and reader.started
         if isinstance(result, Response) and result.reusable and self.is_open:
-            self._reader = None
             self.used = True
             self.idle_since = time.monotonic()
         else:
             self.abort()
         if on_done is not None:
             on_done(result)
-        self._reader = None
 
 
 class Connector:

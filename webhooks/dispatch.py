@@ -211,7 +211,7 @@ class Dispatcher:
             self._end(lane, item, Outcome(result.outcome, error=str(result)))
 
     def _expire(self, lane: Lane, item: Item, connection: Connection) -> None:
-        status, _on_done = connection.expire()
+        status = connection.expire()
         late = TimedOut(f"no whole answer within {item.destination.deadline:g} s")
         self._end(lane, item, Outcome(late.outcome, status, error=str(late)))
 

@@ -1,6 +1,7 @@
 """Callbacks that are not to be tried: held while their webhook is inactive, or given up."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -61,7 +62,7 @@ def disable(*, webhook_id: UUID | str, reason: str) -> bool:
     return disabled
 
 
-def _run(statement: str, arguments: list[object]) -> int:
+def _run(statement: str, arguments: Sequence[Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, arguments)
-        return cursor.rowcount
+        return int(cursor.rowcount)

@@ -40,10 +40,19 @@ class ResponseReader:
         "status",
     )
 
+    status: int | None
+
     def __init__(self) -> None:
         self._buffer = b""
+        self._chunked = False
+        self._close = False
+        # Bytes of the body still to come; None: until the connection closes.
+        self._left: int | None = None
+        self._kept: list[bytes] = []
+        self._read = 0
+        self._retry_after: str | None = None
         # The status, as soon as the header is whole: an attempt that times out later still records it.
-        self.status: int | None = None
+        self.status = None
 
     def feed(self, data: bytes) -> Response | None:
         """Take more bytes.
@@ -58,13 +67,12 @@ class ResponseReader:
             buffer = self._buffer + data if self._buffer else data
             end = buffer.find(b"\r\n\r\n")
             if end < 0:
-                return self._await_head(buffer)
-            self._head(buffer[: end + 2])
-            rest = buffer[end + 4 :]
-            if self.status is None:  # an interim answer: the real one follows
-                self._buffer = b""
-                return self.feed(rest) if rest else None
-            data = rest
+                self._await_head(buffer)
+                return None
+            data = buffer[end + 4 :]
+            self._buffer = b""
+            if not self._head(buffer[: end + 2]):
+                return self.feed(data) if data else None
         if self._chunked:
             return self._feed_chunks(data)
         return self._feed_plain(data)
@@ -91,8 +99,8 @@ class ResponseReader:
             raise ProtocolFailed("the answer is not HTTP/1.1")
         self._buffer = buffer
 
-    def _head(self, head: bytes) -> None:
-        """Read a header, ``head`` ending in one CRLF; leaves ``status`` None for an interim answer."""
+    def _head(self, head: bytes) -> bool:
+        """Read a header, ``head`` ending in one CRLF; False for an interim answer, the real one follows."""
         if len(head) > MAX_HEAD:
             raise ProtocolFailed("the answer's header is too long")
         code = head[9:12]
@@ -106,13 +114,12 @@ class ResponseReader:
         if status < 200:
             if status == 101:
                 raise ProtocolFailed("the answer switches protocols")
-            return
+            return False
         self._fields(head)
         if status in _NO_BODY:
             self._left, self._chunked = 0, False
-        self._kept: list[bytes] = []
-        self._read = 0
         self.status = status
+        return True
 
     def _fields(self, head: bytes) -> None:
         """Set what the header says of the body's end and of the connection."""
@@ -120,17 +127,14 @@ class ResponseReader:
         self._close = head[7:8] == b"0" and b"\r\nconnection: keep-alive" not in lower
         if b"\r\nconnection:" in lower and b"close" in _values(lower, b"connection"):
             self._close = True
-        self._retry_after = None
         if b"\r\nretry-after:" in lower:
             self._retry_after = _values(head, b"retry-after").decode("latin-1")
-        self._left: int | None = None
         self._chunked = b"\r\ntransfer-encoding:" in lower
         if self._chunked:
             if _values(lower, b"transfer-encoding") != b"chunked":
                 raise ProtocolFailed("the answer's transfer coding is unknown")
             if b"\r\ncontent-length:" in lower:
                 self._close = True  # RFC 9112 §6.3: chunked wins, the connection is suspect
-            self._buffer = b""
         elif b"\r\ncontent-length:" in lower:
             self._left = _length(_values(lower, b"content-length"))
 

@@ -130,4 +130,4 @@ def _secrets(tenant_ids: set[int]) -> dict[int, bytes]:
 def _rows(query: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, arguments)
-        return cursor.fetchall()
+        return list(cursor.fetchall())

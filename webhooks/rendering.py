@@ -32,22 +32,22 @@ class Source(NamedTuple):
     callback_url: str | None
 
 
-class _Data(msgspec.Struct):
+class _Data(msgspec.Struct, rename="camel"):
     id: str
-    batchId: str | None
-    clientMessageId: str | None
+    batch_id: str | None
+    client_message_id: str | None
     channel: str
     to: str
     from_: str | None = msgspec.field(name="from")
     parts: int
     status: str | None
-    statusCode: int | None
-    errorCode: str | None
+    status_code: int | None
+    error_code: str | None
     operator: str | None
-    operatorData: msgspec.Raw
+    operator_data: msgspec.Raw
     metadata: msgspec.Raw
     sequence: int
-    occurredAt: str
+    occurred_at: str
 
 
 class _Body(msgspec.Struct):

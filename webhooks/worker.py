@@ -67,7 +67,7 @@ def stop() -> None:
         ending.stop()
 
 
-class DispatcherStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class DispatcherStep(bootsteps.StartStopStep):
     """Starts with the worker, not with its connection to the broker, so that a reconnect disturbs no callback."""
 
     name = "Callbacks"

@@ -31,7 +31,7 @@ FALLBACKS = 5
 PAIRS, METADATA_BYTES = 20, 4096
 
 _sender = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 ._&'+-]{1,11}|\+?[0-9]{3,15}")
-_url = re.compile(r"https?://[!-.0-;=?-\[\]-~]+(?:[/?#][!-~]*)?", re.IGNORECASE)
+_url = re.compile(r"https?://[^/?#\\<>\"\x00-\x20\x7f-\U0010ffff]+(?:[/?#][!-~]*)?", re.IGNORECASE)
 
 _fingerprint = msgspec.json.Encoder(order="deterministic").encode
 

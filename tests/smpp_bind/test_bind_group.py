@@ -220,9 +220,9 @@ def throttling(status, *, after, seconds):
 
 @pytest.mark.parametrize("status", [pdu.ESME_RTHROTTLED, pdu.ESME_RMSGQFUL])
 def test_it_pauses_when_throttled_and_repeats_in_order(smsc, start, monkeypatch, status):
+    monkeypatch.setattr(binds, "FIRST_PAUSE", 0.2)
     smsc.statuses = throttling(status, after=5, seconds=0.1)
     group, owner = start(settings(smsc, window=10))
-    group._pause = 0.2
     group.submit(submits(range(30)))
     owner.wait(lambda: len(owner.answers) == 30)
     assert owner.outcomes() == dict.fromkeys(range(30), 0)
@@ -237,7 +237,6 @@ def test_it_pauses_longer_each_time_until_something_goes_through(smsc, start, mo
     monkeypatch.setattr(binds, "LONGEST_PAUSE", 0.15)
     smsc.statuses = itertools.chain([0x58] * 4, [0], [0x58], itertools.repeat(0))
     group, owner = start(settings(smsc, window=1))
-    group._pause = 0.05
     group.submit(submits(range(3)))
     owner.wait(lambda: len(owner.answers) == 3)
     assert owner.throttled == [0.05, 0.1, 0.15, 0.15, 0.05]
@@ -252,6 +251,17 @@ def test_it_gives_back_what_it_has_not_sent(smsc, start):
     assert group.cancel([0, 1, 5, 7, 99]) == [5, 7]
     assert group.state().pending == 6
     assert owner.answers == []
+
+
+def test_it_gives_back_what_its_owner_chooses_and_takes_it_again(smsc, start):
+    smsc.answer_submits = False
+    group, _ = start(settings(smsc, window=2))
+    group.submit(submits(range(10)))
+    smsc.wait(lambda: len(smsc.submits) == 2)
+    taken = group.cancel_where(lambda token: token % 2 == 0)
+    assert [item.token for item in taken] == [2, 4, 6, 8]
+    group.submit(taken)
+    assert group.cancel() == [3, 5, 7, 9, 2, 4, 6, 8]
 
 
 def test_it_reports_what_was_in_flight_when_the_smsc_closes_in_mid_pdu_and_sends_the_rest_later(smsc, start):

@@ -125,6 +125,15 @@ def test_it_submits_and_matches_answers_in_any_order():
     assert session.in_flight == 0
 
 
+def test_it_submits_by_data_sm_when_told():
+    session = bound(data_sm=True)
+    session.submit("a", pdu.encode_data_sm_body(SM), 0)
+    header, body = framing.Framer().feed(session.bytes_to_send())[0]
+    assert (header.command_id, pdu.decode_data_sm(body)) == (pdu.DATA_SM, SM)
+    answer = pdu.encode_id_resp(command_id=pdu.DATA_SM_RESP, sequence=header.sequence, message_id="x")
+    assert session.receive_data(answer, 1) == [Answered("a", 0, "x", 0)]
+
+
 def test_it_keeps_to_its_window():
     session = bound(window=2)
     session.submit("a", BODY, 0)

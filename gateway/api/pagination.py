@@ -1,0 +1,64 @@
+"""Cursor pages: ``{"data": [...], "nextCursor": "..."|null}``, ``limit`` 1–1000, 100 when not given."""
+
+import base64
+import binascii
+from collections.abc import Collection
+from uuid import UUID
+
+from django.http import QueryDict
+from rest_framework.request import Request
+
+from gateway import errors
+from gateway.errors import Detail
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+
+
+def parameters(request: Request, *, known: Collection[str], prefixes: tuple[str, ...] = ()) -> dict[str, str]:
+    """The query's members, each once, of those that are known (``prefixes``: families such as ``metadata.``).
+
+    Raises:
+        errors.Invalid: naming each that is unknown, repeated, or holds NUL.
+    """
+    query: QueryDict = request.query_params
+    faults = []
+    for name, values in query.lists():
+        if name not in known and not name.startswith(prefixes or ("\0",)):
+            faults.append(Detail(name.replace("\0", ""), "UNKNOWN_MEMBER", "There is no such parameter."))
+        elif len(values) != 1 or "\0" in values[0] or "\0" in name:
+            faults.append(Detail(name.replace("\0", ""), "INVALID_VALUE", "Give one plain value."))
+    if faults:
+        raise errors.Invalid(details=faults)
+    return {name: query[name] for name in query}
+
+
+def limit_of(given: dict[str, str]) -> int:
+    """The page's size.
+
+    Raises:
+        errors.Invalid: it is not a number from 1 to 1,000.
+    """
+    text = given.get("limit", str(DEFAULT_LIMIT))
+    if not text.isascii() or not text.isdigit() or len(text) > 4 or not 1 <= int(text) <= MAX_LIMIT:
+        raise errors.Invalid(details=[Detail("limit", "OUT_OF_RANGE", f"From 1 to {MAX_LIMIT}.")])
+    return int(text)
+
+
+def cursor_of(given: dict[str, str]) -> UUID | None:
+    """The key after which the page starts; None for the first.
+
+    Raises:
+        errors.Invalid: it is not a cursor that this API made.
+    """
+    if "cursor" not in given:
+        return None
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(given["cursor"] + "=="))
+    except (ValueError, binascii.Error) as error:
+        fault = Detail("cursor", "INVALID_VALUE", "Give a nextCursor as it came.")
+        raise errors.Invalid(details=[fault]) from error
+
+
+def cursor_after(key: UUID) -> str:
+    """What :func:`cursor_of` reads."""
+    return base64.urlsafe_b64encode(key.bytes).rstrip(b"=").decode()
