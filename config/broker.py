@@ -65,12 +65,10 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """``broker_url = "folder://"``, once this module is imported."""
+    """What ``filesystem://`` means once this module is imported."""
 
     Channel = Channel
-    driver_type = "folder"
-    driver_name = "folder"
 
 
-# A URL may name only an alias, so that no URL decides which module is imported.
-TRANSPORT_ALIASES["folder"] = "config.broker:Transport"
+# Celery's command line takes BROKER_URL over every setting, and a URL may name only an alias.
+TRANSPORT_ALIASES["filesystem"] = "config.broker:Transport"

@@ -6,7 +6,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from celery import Celery
 
-from config import broker as _broker  # noqa: F401 - names the folder:// transport
+from config import broker as _broker  # noqa: F401 - gives filesystem:// its meaning
 from config import env
 
 
@@ -33,7 +33,7 @@ def _settings() -> dict[str, object]:
     if url.startswith("filesystem"):
         folder = env.broker_folder()
         return shared | {
-            "broker_url": "folder://",
+            "broker_url": "filesystem://",
             "broker_transport_options": {
                 "data_folder_in": str(folder / "queues"),
                 "data_folder_out": str(folder / "queues"),

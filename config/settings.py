@@ -2,7 +2,12 @@
 
 from typing import Any
 
+import django_stubs_ext
+
 from config import env
+
+# Makes Django's generic classes subscriptable at run time.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = env.BASE_DIR
 SECRET_KEY = env.secret_key()

@@ -92,6 +92,9 @@ def environment(given: dict[str, str], folder: Path, state: dict[str, Any]) -> d
         "FINGERPRINT_KEY": kept["fingerprint_key"],
         "ENCRYPTION_KEYS": kept["encryption_key"],
     }
+    # Celery's command line takes BROKER_URL for its own, before the application's settings are asked; so it is
+    # passed on only when it names a broker. The embedded one is found by way of the state file.
+    given = {name: value for name, value in given.items() if name != "BROKER_URL" or value}
     return {
         # Two arenas instead of eight a core: a thread pool's memory stays small.
         "MALLOC_ARENA_MAX": "2",
@@ -100,7 +103,6 @@ def environment(given: dict[str, str], folder: Path, state: dict[str, Any]) -> d
         **{name: given.get(name) or str(value) for name, value in missing.items()},
         "DEMO_WEBHOOK_SECRET": str(kept["demo_webhook_secret"]),
         "DATABASE_URL": state["database_url"],
-        "BROKER_URL": state["broker_url"],
         "TRUNKLINE_HOME": str(folder),
         "PORT": str(state["port"]),
         "PYTHONUNBUFFERED": "1",

@@ -21,6 +21,8 @@ from gateway.models import ApiKey, Tenant
 from gateway.models.api_key import PERMISSIONS
 
 PREFIX = "tl_live_"
+# Characters of a key that lists show.
+SHOWN = 16
 # Seconds that an answer of the database is believed.
 _GOOD_FOR, _BAD_FOR = 2.0, 1.0
 # Entries kept; beyond that the cache starts anew, so that guessing keys cannot fill the memory.
@@ -29,7 +31,7 @@ _ROOM = 20_000
 _USE_NOTED_EVERY = 60.0
 
 
-class KeyProblem(ValueError):
+class IssueError(ValueError):
     """An argument that a key cannot be issued or revoked with; the text says which."""
 
 
@@ -85,19 +87,19 @@ def issue(
     No permissions given means all of them.
 
     Raises:
-        KeyProblem: for an unknown permission, a malformed network, a name in use, a rate or burst below one.
+        IssueError: for an unknown permission, a malformed network, a name in use, a rate or burst below one.
     """
     _check(permissions=permissions, rate=rate, burst=burst, expires_at=expires_at)
     networks = [_network(text) for text in allowed_networks]
     api_key, api_secret = PREFIX + secrets.token_urlsafe(30), secrets.token_urlsafe(36)
     with transaction.atomic():
         if ApiKey.objects.filter(tenant=tenant, name=name).exists():
-            raise KeyProblem(f"the tenant has a key named {name!r} already")
+            raise IssueError(f"the tenant has a key named {name!r} already")
         ApiKey.objects.create(
             tenant=tenant,
             name=name,
             fingerprint=fingerprint(api_key),
-            prefix=api_key[:16],
+            prefix=api_key[:SHOWN],
             secret=sealing.seal(api_secret.encode(), context=sealing.CONTEXT_KEY_SECRET),
             permissions=sorted(set(permissions)) or list(PERMISSIONS),
             allowed_networks=networks,
@@ -113,22 +115,22 @@ def _check(
 ) -> None:
     unknown = sorted(set(permissions) - set(PERMISSIONS))
     if unknown:
-        raise KeyProblem(f"no such permission: {', '.join(unknown)} (there are: {', '.join(PERMISSIONS)})")
+        raise IssueError(f"no such permission: {', '.join(unknown)} (there are: {', '.join(PERMISSIONS)})")
     if rate is not None and not 0 < rate < 1e6:
-        raise KeyProblem("the rate must be above 0 requests per second")
+        raise IssueError("the rate must be above 0 requests per second")
     if burst is not None and burst < 1:
-        raise KeyProblem("the burst must be at least 1")
+        raise IssueError("the burst must be at least 1")
     if burst is not None and rate is None:
-        raise KeyProblem("a burst needs a rate")
+        raise IssueError("a burst needs a rate")
     if expires_at is not None and expires_at <= datetime.now(tz=UTC):
-        raise KeyProblem("the key would have expired already")
+        raise IssueError("the key would have expired already")
 
 
 def _network(text: str) -> str:
     try:
         return str(ip_network(text.strip()))
     except ValueError as error:
-        raise KeyProblem(f"not an address range: {error}") from error
+        raise IssueError(f"not an address range: {error}") from error
 
 
 def revoke(*, key: ApiKey, now: datetime) -> None:

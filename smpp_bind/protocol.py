@@ -66,7 +66,7 @@ class BindSettings:
     inactivity_seconds: float = 0.0
     unbind_timeout: float = 5.0
     reconnect_min_seconds: float = 1.0
-    reconnect_max_seconds: float = 60.0
+    reconnect_max_seconds: float = 15.0
     stable_seconds: float = 10.0
 
 

@@ -121,6 +121,7 @@ class Session(asyncio.Protocol):
 
     def set_reading(self, *, on: bool) -> None:
         if on and not self.choked:
+            self.silent_since_enquiry = False
             self._transport.resume_reading()
         elif not on:
             self._transport.pause_reading()

@@ -204,7 +204,7 @@ class Smsc:
     def _enquire(self, seconds: float) -> None:
         """Asks clients whether they are there, and drops those that said nothing since the last time."""
         for session in () if self.paused else tuple(self._sessions):
-            if session.silent_since_enquiry:
+            if session.silent_since_enquiry and not session.choked:
                 session.abort()
             elif session.account is not None:
                 session.silent_since_enquiry = True

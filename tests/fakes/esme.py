@@ -74,7 +74,9 @@ class Client:
         assert answer.sequence == sequence
         return answer
 
-    def bind(self, command: int = pdu.BIND_TRANSCEIVER, *, system_id: str = "esme", password: str = "pw") -> Pdu:
+    def bind(
+        self, command: int = pdu.BIND_TRANSCEIVER, *, system_id: str = "esme", password: str = "pw"
+    ) -> Pdu:
         self._sequence += 1
         bind = pdu.encode_bind(
             command_id=command, sequence=self._sequence, system_id=system_id, password=password

@@ -239,6 +239,8 @@ def test_it_sends_again_what_a_lost_connection_had_not_acknowledged(smsc, client
     ids = [first.submitted().id for _ in range(10)]
     first.receipt()
     first.sock.close()
+    while running.stats()["connected"]:
+        time.sleep(0.005)
     second = client(running)
     found = [dlr.parse(second.receipt().sm).remote_id for _ in range(9)]
     assert found == ids[1:]

@@ -1,0 +1,57 @@
+"""Making a tenant."""
+
+import base64
+import re
+import secrets
+
+from django.db import transaction
+from django.utils.text import slugify
+
+from gateway import sealing
+from gateway.models import Tenant
+
+_slug = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class TenantError(ValueError):
+    """The tenant cannot be made; the text says why."""
+
+
+def create(*, name: str, slug: str = "", backlog_limit: int | None = None) -> tuple[Tenant, str]:
+    """Make a tenant; returns it and its ``callbackSecret``, which is shown this once.
+
+    The slug is made from the name when none is given.
+
+    Raises:
+        TenantError: the name is empty, the slug is malformed or in use.
+    """
+    short = slug or slugify(name)[:63].strip("-")
+    if not name.strip() or len(name) > 200:
+        raise TenantError("the name must be 1 to 200 characters")
+    if not _slug.fullmatch(short):
+        raise TenantError(f"{short!r} is no slug: small letters, digits and hyphens, at most 63 (use --slug)")
+    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    with transaction.atomic():
+        if Tenant.objects.filter(slug=short).exists():
+            raise TenantError(f"there is a tenant {short!r} already")
+        tenant = Tenant.objects.create(
+            slug=short,
+            name=name.strip(),
+            callback_secret=sealing.seal(secret.encode(), context=sealing.CONTEXT_TENANT_CALLBACK),
+            backlog_limit=backlog_limit,
+        )
+    return tenant, secret
+
+
+def find(*, name: str) -> Tenant:
+    """The tenant of a slug, or of a name that only one has.
+
+    Raises:
+        TenantError: there is none, or the name is not unique.
+    """
+    found = list(Tenant.objects.filter(slug=name)) or list(Tenant.objects.filter(name=name)[:2])
+    if not found:
+        raise TenantError(f"there is no tenant {name!r}")
+    if len(found) > 1:
+        raise TenantError(f"several tenants are named {name!r}: give the slug")
+    return found[0]
