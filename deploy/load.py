@@ -74,12 +74,14 @@ class Result:
     answered_at: list[float] = field(default_factory=list)
 
 
-class _Bulk(msgspec.Struct):
+class Bulk(msgspec.Struct):
+    """What a bulk call's answer says of it as a whole."""
+
     accepted: int
     rejected: int
 
 
-_read_bulk = msgspec.json.Decoder(_Bulk).decode
+read_bulk = msgspec.json.Decoder(Bulk).decode
 
 
 def recipient(number: int, prefixes: Sequence[str] = ("+3361",)) -> str:
@@ -141,6 +143,7 @@ class Drive:
         self._waiting = deque(range(len(calls))) if rate is None else deque()
         self._due = array("d", bytes(8 * len(calls)))
         self._idle: list[_Connection] = []
+        self._open: set[_Connection] = set()
         self._unanswered = len(calls)
         self._progress = 0.0
 
@@ -163,7 +166,7 @@ class Drive:
             await self._done
         finally:
             watch.cancel()
-            for connection in [*opened, *self._idle]:
+            for connection in self._open:
                 connection.close()
         return began, max(self.answered_at)
 
@@ -175,6 +178,7 @@ class Drive:
             )
         except OSError as error:
             raise LoadError(f"Nothing answers on port {self.port}: {error}") from error
+        self._open.add(connection)
         return connection
 
     def _begin(self, opened: Sequence["_Connection"]) -> None:
@@ -222,10 +226,13 @@ class Drive:
         elif not self._done.done():
             self._done.set_result(None)
 
-    def lost(self, number: int | None) -> None:
+    def lost(self, connection: "_Connection", number: int | None) -> None:
         """A connection ended; its unanswered call goes again on a new one."""
         if self._done.done():
             return
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
         if number is not None:
             self.repeated += 1
             self._waiting.appendleft(number)
@@ -248,7 +255,9 @@ class Drive:
         while True:
             await asyncio.sleep(1)
             if self._rate is None and self._loop.time() - self._progress > PATIENCE_SECONDS:
-                self.failed(f"No answer for {PATIENCE_SECONDS:.0f} s; {self._unanswered} calls are unanswered.")
+                self.failed(
+                    f"No answer for {PATIENCE_SECONDS:.0f} s; {self._unanswered} calls are unanswered."
+                )
 
 
 class _Connection(asyncio.Protocol):
@@ -295,7 +304,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         number, self._number = self._number, None
-        self._drive.lost(number)
+        self._drive.lost(self, number)
 
     def close(self) -> None:
         self._transport.close()
@@ -308,11 +317,8 @@ async def submit(job: Job, calls: Sequence[bytes]) -> Result:
     def count(_number: int, status: int, body: bytes) -> None:
         if job.per_call == 1:
             result.accepted += status == 200
-            result.refused += status != 200
         elif status == 200:
-            answer = _read_bulk(body)
-            result.accepted += answer.accepted
-            result.refused += answer.rejected
+            result.accepted += read_bulk(body).accepted
 
     drive = Drive(calls, port=job.port, connections=job.connections, rate=job.rate, on_answer=count)
     result.began_at, result.ended_at = await drive.run()

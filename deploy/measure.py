@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 PROC = Path("/proc")
 TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
@@ -139,7 +140,7 @@ class Window:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
 
-    def __enter__(self) -> "Window":
+    def __enter__(self) -> Self:
         self._before = cpu(self._roots())
         self._thread.start()
         return self

@@ -68,13 +68,20 @@ def _database(plan: Plan) -> Iterator[Part]:
             stop_signal=signal.SIGINT,
             stop_seconds=30,
         )
-    needs = ("postgres",) if plan.server is not None else ()
-    yield _python(plan, "migrate", "manage.py", "migrate", "--noinput", needs=needs, once=True)
+    yield _python(
+        plan,
+        "setup",
+        *("-m", "deploy.setup", *(_demo_options(plan) if plan.demo else ())),
+        needs=("postgres",) if plan.server is not None else (),
+        once=True,
+        stdout=str(plan.demo_output),
+    )
 
 
 def _core(plan: Plan) -> Iterator[Part]:
     api = (*GRANIAN[:-1], "--host", "127.0.0.1", "--port", str(plan.port), GRANIAN[-1])
-    yield _python(plan, "api", *api, ready=_answers(plan.port), stop_order=STOP_API)
+    needs = ("postgres",) if plan.server is not None else ()
+    yield _python(plan, "api", *api, needs=needs, ready=_answers(plan.port), stop_order=STOP_API)
     yield _python(plan, "relay", "manage.py", "relay", stop_order=STOP_RELAY)
     for name, queue in (("worker", "operators"), ("webhooks", "webhooks")):
         celery = (*CELERY, "-Q", queue, "-n", f"{queue}@%h", *QUIET)
@@ -85,7 +92,7 @@ def _demo(plan: Plan) -> Iterator[Part]:
     yield _python(
         plan,
         "smsc",
-        *("manage.py", "simulate_smsc", "--port", str(plan.smsc_port)),
+        *("-m", "smpp_bind.simulator", "--port", str(plan.smsc_port)),
         needs=(),
         ready=_accepts(plan.smsc_port),
         stop_order=STOP_PEERS,
@@ -98,22 +105,20 @@ def _demo(plan: Plan) -> Iterator[Part]:
         ready=_accepts(plan.listener_port),
         stop_order=STOP_PEERS,
     )
-    setup = ("demo_setup", "--json", "--smsc-port", str(plan.smsc_port), "--callback-url", plan.callback_url)
-    yield _python(
-        plan,
-        "demo_setup",
-        *("manage.py", *setup, *(("--new-key",) if plan.new_demo_key else ())),
-        once=True,
-        stdout=str(plan.demo_output),
-    )
     yield _python(plan, "watch", "manage.py", "watch", late=True, stdout="-", stop_order=STOP_PEERS)
+
+
+def _demo_options(plan: Plan) -> list[str]:
+    """What the set-up of the demo is told."""
+    options = ["--json", "--smsc-port", str(plan.smsc_port), "--callback-url", plan.callback_url]
+    return [*options, "--new-key"] if plan.new_demo_key else options
 
 
 def _python(
     plan: Plan,
     name: str,
     *arguments: str,
-    needs: tuple[str, ...] = ("migrate",),
+    needs: tuple[str, ...] = ("setup",),
     ready: Callable[[int], bool] = always,
     once: bool = False,
     late: bool = False,

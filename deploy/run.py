@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy import account, files, home, parts, postgres, supervisor
+from deploy import account, files, gate, home, parts, postgres, supervisor
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 OFF = {"0", "false", "no", "off"}
@@ -43,6 +43,7 @@ class Run:
 
     def __init__(self, folder: Path, given: dict[str, str], began: float) -> None:
         self._folder, self._began = folder, began
+        (folder / "gate").unlink(missing_ok=True)
         port = _port(given)
         home.check_port(port)
         server = None if given.get("DATABASE_URL") else postgres.prepare(home=folder)
@@ -105,6 +106,7 @@ def environment(given: dict[str, str], folder: Path, state: dict[str, Any]) -> d
         "DATABASE_URL": state["database_url"],
         "TRUNKLINE_HOME": str(folder),
         "PORT": str(state["port"]),
+        gate.VARIABLE: str(folder / "gate"),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -108,6 +108,8 @@ class Supervisor:
         """One look at everything: reap, start what is due, ask what is starting."""
         for process, code in self._reaped():
             self._died(process, code, now)
+        if self._failed:
+            return
         for process in self._processes:
             if self._is_due(process, now):
                 process.start(now)

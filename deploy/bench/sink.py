@@ -1,0 +1,80 @@
+"""The receiver of the bench's callbacks, a process of its own.
+
+It prints `{"port": …}` and then answers each line of JSON on its standard input with one:
+
+    {"secret": "whsec_…"}     verify with this from now on, and count from nought
+    {"do": "counts"}          distinct, verified, refused, duplicates
+    {"do": "report"}          the same, and the seconds from each event to its callback, unsorted
+"""
+
+import asyncio
+import json
+import sys
+import threading
+from array import array
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from deploy import listener, load
+
+
+class _Data(msgspec.Struct, rename="camel"):
+    occurred_at: str
+
+
+class _Callback(msgspec.Struct):
+    data: _Data
+
+
+_read = msgspec.json.Decoder(_Callback).decode
+
+
+class Sink:
+    """Counts, and how late each callback was."""
+
+    def __init__(self) -> None:
+        self.received = listener.Received(b"", keep=100_000_000, on_callback=self._took)
+        self._late = array("d")
+
+    def _took(self, _name: str, body: bytes, now: float) -> None:
+        self._late.append(now - datetime.fromisoformat(_read(body).data.occurred_at).timestamp())
+
+    def order(self, order: dict[str, Any]) -> dict[str, Any]:
+        if "secret" in order:
+            self.received.secret = listener.key(order["secret"])
+            self.received.verified = self.received.refused = self.received.duplicates = 0
+            self.received.arrivals.clear()
+            del self._late[:]
+        counts: dict[str, Any] = {"distinct": len(self.received.arrivals), **self.received.counts()}
+        if order.get("do") == "report":
+            counts["late"] = self._late.tolist()
+        return counts
+
+
+async def _serve() -> None:
+    sink, loop, ended = Sink(), asyncio.get_running_loop(), asyncio.Event()
+    server = await listener.listen(sink.received)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+
+    def answer(line: str) -> None:
+        print(json.dumps(sink.order(json.loads(line))), flush=True)
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(answer, line)
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=read, name="orders", daemon=True).start()
+    await ended.wait()
+    server.close()
+
+
+def main() -> None:
+    with asyncio.Runner(loop_factory=load.new_loop) as runner:
+        runner.run(_serve())
+
+
+if __name__ == "__main__":
+    main()
