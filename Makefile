@@ -23,10 +23,10 @@ test: .venv/.dev-stamp ## Check format, lint, types, imports and migrations, and
 	@$(PY) -m deploy.test $(ARGS)
 
 demo: .venv/.run-stamp ## Send N=1000 messages through the running system and account for every one.
-	@$(PY) manage.py demo $(N) $(ARGS)
+	@$(PY) -m deploy.demo $(N) $(ARGS)
 
 bench: .venv/.dev-stamp ## Measure every scenario on a stack of its own and print one JSON object.
-	@$(PY) -m bench $(ARGS)
+	@$(PY) -m deploy.bench $(ARGS)
 
 smoke: .venv/.run-stamp ## Run a fresh system, send a message by the curl line it prints, stop it, find nothing left.
 	@$(PY) -m deploy.smoke

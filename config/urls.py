@@ -8,6 +8,7 @@ from gateway.api import views
 
 urlpatterns = [
     path("v1/", include("gateway.api.urls")),
+    path("v1/", include("webhooks.api.urls")),
     # Last of its kind: what no app answers under /v1 is a JSON 404.
     re_path(r"^v1(?:/.*)?$", views.Unknown.as_view()),
     path("health/live", health.live),

@@ -29,7 +29,7 @@ def folder(environment: dict[str, str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_dir():
         path.mkdir(mode=0o711)
-    for name in ("logs", "broker"):
+    for name in ("logs", "broker", "static"):
         files.private_folder(path / name)
     return path
 

@@ -38,7 +38,8 @@ class Job:
     """Messages to submit.
 
     Attributes:
-        run: begins every clientMessageId, `<run>-<number>`, numbers counting from 0.
+        run: begins every clientMessageId, `<run>-<number>`.
+        first: the first number; recipients and texts follow from the numbers.
         per_call: messages a bulk call; 1 is single POSTs.
         rate: calls a second; None is as fast as the connections allow.
         prefixes: of the recipients, in turn; seven digits follow.
@@ -49,6 +50,7 @@ class Job:
     key: str
     run: str
     count: int
+    first: int = 0
     per_call: int = 1000
     connections: int = 3
     rate: float | None = None
@@ -108,8 +110,9 @@ def request(*, port: int, key: str, path: str, body: str) -> bytes:
 
 def requests(job: Job) -> Iterator[bytes]:
     """The calls of a job, in order."""
-    for start in range(0, job.count, job.per_call):
-        numbers = range(start, min(start + job.per_call, job.count))
+    end = job.first + job.count
+    for start in range(job.first, end, job.per_call):
+        numbers = range(start, min(start + job.per_call, end))
         items = [message(number, run=job.run, prefixes=job.prefixes) for number in numbers]
         if job.per_call == 1:
             path, body = SINGLE_PATH, items[0]

@@ -52,17 +52,23 @@ def processes() -> dict[int, Process]:
     return {process.pid: process for process in found if process is not None}
 
 
-def tree(root: int, everything: Mapping[int, Process]) -> list[Process]:
-    """A process and all that descend from it."""
+def trees(roots: Mapping[str, int], everything: Mapping[int, Process]) -> dict[str, list[Process]]:
+    """Each named process with all that descend from it, but for those under another named one."""
     children: dict[int, list[int]] = {}
     for process in everything.values():
         children.setdefault(process.parent, []).append(process.pid)
+    return {name: _tree(root, set(roots.values()), everything, children) for name, root in roots.items()}
+
+
+def _tree(
+    root: int, roots: set[int], everything: Mapping[int, Process], children: Mapping[int, list[int]]
+) -> list[Process]:
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop()
         if pid in everything:
             found.append(everything[pid])
-            waiting += children.get(pid, [])
+            waiting += [child for child in children.get(pid, ()) if child not in roots]
     return found
 
 
@@ -78,14 +84,12 @@ def pss(pid: int) -> int | None:
 
 def cpu(roots: Mapping[str, int]) -> dict[str, float]:
     """CPU seconds so far of each named tree."""
-    everything = processes()
-    return {name: sum(each.cpu for each in tree(pid, everything)) for name, pid in roots.items()}
+    return {name: sum(each.cpu for each in of) for name, of in trees(roots, processes()).items()}
 
 
 def memory(roots: Mapping[str, int]) -> dict[str, Memory]:
     """Memory of each named tree."""
-    everything = processes()
-    return {name: _memory(tree(pid, everything)) for name, pid in roots.items()}
+    return {name: _memory(of) for name, of in trees(roots, processes()).items()}
 
 
 def _memory(of: Iterable[Process]) -> Memory:
@@ -133,7 +137,7 @@ class Window:
     def __init__(
         self, roots: Callable[[], Mapping[str, int]], *, counted: Callable[[str], bool] = lambda _: True
     ) -> None:
-        self._roots, self._counted = roots, counted
+        self._roots, self.counted = roots, counted
         self.cpu: dict[str, float] = {}
         self.peaks = Peaks()
         self._before: dict[str, float] = {}
@@ -159,8 +163,8 @@ class Window:
 
     def _sample(self) -> None:
         while not self._over.wait(1.0):
-            self.peaks.add(memory(self._roots()), self._counted)
-        self.peaks.add(memory(self._roots()), self._counted)
+            self.peaks.add(memory(self._roots()), self.counted)
+        self.peaks.add(memory(self._roots()), self.counted)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -118,7 +118,7 @@ def _python(
     plan: Plan,
     name: str,
     *arguments: str,
-    needs: tuple[str, ...] = ("setup",),
+    needs: tuple[str, ...] = ("setup", "api"),
     ready: Callable[[int], bool] = always,
     once: bool = False,
     late: bool = False,
@@ -126,7 +126,10 @@ def _python(
     stop_order: int = STOP_API,
     stop_seconds: float = 10.0,
 ) -> Part:
-    """A part that is a Python program of this checkout."""
+    """A part that is a Python program of this checkout.
+
+    By default it waits for the API too: loading takes all processors, and the API is what one waits for.
+    """
     return Part(
         name,
         tuple(child.command([sys.executable, *arguments])),

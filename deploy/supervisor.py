@@ -23,7 +23,7 @@ PR_SET_CHILD_SUBREAPER = 36
 LOG_BYTES = 8 * 1024 * 1024
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_SECONDS = 0.05
-CARE_SECONDS = 2.0
+CARE_SECONDS = 1.0
 # A part that has never been ready and died so often will not get better by itself.
 HOPELESS = 4
 

@@ -16,6 +16,18 @@ def new(count: int = 1) -> list[uuid.UUID]:
     The 12 bits after the millisecond and 18 bits more are a counter in units of the clock's nanosecond; the
     last 44 bits are random, so that two processes do not meet.
     """
+    first, random = _reserve(count)
+    return [uuid.UUID(int=_number(first + offset, random)) for offset in range(count)]
+
+
+def texts(count: int) -> list[str]:
+    """The same as 32 hexadecimal digits each, for statements that need no objects: a third of the cost."""
+    first, random = _reserve(count)
+    return [f"{_number(first + offset, random):032x}" for offset in range(count)]
+
+
+def _reserve(count: int) -> tuple[int, int]:
+    """The first of ``count`` ticks that nobody else in this process gets, and random bits."""
     global _last  # noqa: PLW0603 - one counter a process is the point
     nanoseconds = time.time_ns()
     milliseconds, rest = divmod(nanoseconds, 1_000_000)
@@ -24,8 +36,7 @@ def new(count: int = 1) -> list[uuid.UUID]:
     with _lock:
         first = max(tick, _last + 1)
         _last = first + count - 1
-    random = int.from_bytes(os.urandom(6), "big") & 0xFFFFFFFFFFF
-    return [_key(first + offset, random) for offset in range(count)]
+    return first, int.from_bytes(os.urandom(6), "big") & 0xFFFFFFFFFFF
 
 
 def one() -> uuid.UUID:
@@ -33,13 +44,13 @@ def one() -> uuid.UUID:
     return new()[0]
 
 
-def _key(tick: int, random: int) -> uuid.UUID:
+def _number(tick: int, random: int) -> int:
     """Lay out 48 bits of time, version 7, 12 bits, variant 2, 18 bits, 44 random bits."""
     milliseconds = tick >> 30
     fraction = tick & 0x3FFFFFFF
     high = (milliseconds << 16) | 0x7000 | (fraction >> 18)
     low = (0b10 << 62) | ((fraction & 0x3FFFF) << 44) | random
-    return uuid.UUID(int=(high << 64) | low)
+    return (high << 64) | low
 
 
 def moment(key: uuid.UUID) -> datetime:

@@ -6,7 +6,6 @@ callbacks by hooks in the same transaction. A move that is refused (a late or re
 cancel) changes nothing; the caller records it with :func:`gateway.events.note` if it is worth a line.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +14,10 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import connection, transaction
 
-from gateway import ids, statuses
+from gateway import arrays, ids, statuses
 from gateway.hooks import Fact, hooks
 from gateway.statuses import Status
 
@@ -86,7 +86,7 @@ def move(*, moves: Iterable[Move]) -> set[UUID]:
         their target.
     """
     moved: set[UUID] = set()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         # Equal targets side by side keep it to one statement a target; a stable sort by rank keeps a
         # message's own order (sent before delivered).
         ranked = sorted(moves, key=lambda wish: _RANK[wish.target])
@@ -120,13 +120,13 @@ def _move_to(target: Status, wishes: Sequence[Move]) -> list[Fact]:
                 stamps=_STAMPS.get(target, ""), step=0 if quiet else 1, written="" if quiet else _WRITTEN
             ),
             {
-                "ids": [wish.message_id for wish in wishes],
-                "events": ids.new(len(wishes)),
-                "at": [wish.occurred_at for wish in wishes],
-                "operators": [wish.operator for wish in wishes],
-                "operator_codes": [wish.operator_code for wish in wishes],
-                "error_codes": [wish.error_code for wish in wishes],
-                "data": [None if wish.data is None else json.dumps(wish.data) for wish in wishes],
+                "ids": arrays.uuids([wish.message_id for wish in wishes]),
+                "events": arrays.NULLS if quiet else "{" + ",".join(ids.texts(len(wishes))) + "}",
+                "at": arrays.moments([wish.occurred_at for wish in wishes]),
+                "operators": arrays.texts([wish.operator for wish in wishes]),
+                "operator_codes": arrays.texts([wish.operator_code for wish in wishes]),
+                "error_codes": arrays.texts([wish.error_code for wish in wishes]),
+                "data": arrays.texts([_json(wish.data) for wish in wishes]),
                 "target": target.value,
                 "type": type_,
                 "origins": statuses.ORIGINS[target],
@@ -136,3 +136,7 @@ def _move_to(target: Status, wishes: Sequence[Move]) -> list[Fact]:
             Fact(event_id, tenant_id, message_id, type_, callback_url)
             for event_id, tenant_id, message_id, callback_url in cursor.fetchall()
         ]
+
+
+def _json(data: dict[str, Any] | None) -> str | None:
+    return None if data is None else msgspec.json.encode(data).decode()

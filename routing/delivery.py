@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from gateway import lifecycle
+from gateway import arrays, lifecycle
 from gateway.lifecycle import Move
 from gateway.statuses import Status
 from routing import receipts
@@ -59,9 +59,11 @@ def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int
         The messages to send, in order, by operator id. Committed.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_TAKE, {"worker": worker, "hold": HOLD_SECONDS, "ids": list(delivery_ids)})
+        cursor.execute(
+            _TAKE, {"worker": worker, "hold": HOLD_SECONDS, "ids": "{" + ",".join(delivery_ids) + "}"}
+        )
         deliveries = {message_id: (key, operator) for key, message_id, operator in cursor.fetchall()}
-        cursor.execute(_CONTENT, [list(deliveries)])
+        cursor.execute(_CONTENT, [arrays.uuids(deliveries)])
         rows = cursor.fetchall()
         late = {row[0] for row in rows if row[9] is not None and row[9] <= now}
         sending = lifecycle.move(
@@ -103,7 +105,7 @@ def _drop(delivery_ids: Iterable[UUID]) -> None:
     keys = list(delivery_ids)
     if keys:
         with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM routing_delivery WHERE id = ANY(%s::uuid[])", [keys])
+            cursor.execute("DELETE FROM routing_delivery WHERE id = ANY(%s::uuid[])", [arrays.uuids(keys)])
 
 
 _FINISH = "DELETE FROM routing_delivery WHERE id = ANY(%s::uuid[]) AND worker = %s RETURNING id"
@@ -123,7 +125,7 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
         late = [o for o in ended if o.delivery_id not in ours and o.verdict is Verdict.ACCEPTED]
         if late:
             with connection.cursor() as cursor:
-                cursor.execute(_NOT_WAITING, [[outcome.message_id for outcome in late]])
+                cursor.execute(_NOT_WAITING, [arrays.uuids(outcome.message_id for outcome in late)])
         told = [outcome for outcome in ended if outcome.delivery_id in ours] + late
         lifecycle.move(moves=[_move(carrier, outcome) for outcome in told])
         receipts.expect(operator_id=carrier.operator_id, outcomes=told)
@@ -148,7 +150,7 @@ def _finish(carrier: Carrier, outcomes: Sequence[Outcome]) -> set[UUID]:
     if not outcomes:
         return set()
     with connection.cursor() as cursor:
-        cursor.execute(_FINISH, [[outcome.delivery_id for outcome in outcomes], carrier.worker])
+        cursor.execute(_FINISH, [arrays.uuids(outcome.delivery_id for outcome in outcomes), carrier.worker])
         return {key for (key,) in cursor.fetchall()}
 
 
@@ -211,14 +213,14 @@ def give_back(
 
     ``worker``: who has them in hand, None when nobody took them yet. ``tried``: the operator may have seen them.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         if worker is not None:
             lifecycle.move(moves=[Move(key, Status.QUEUED, now) for key in message_ids])
         cursor.execute(
             _WAIT_AGAIN,
             {
-                "ids": list(delivery_ids),
-                "messages": list(message_ids),
+                "ids": arrays.uuids(delivery_ids),
+                "messages": arrays.uuids(message_ids),
                 "worker": worker,
                 "tried": tried,
                 "patient": PATIENT_TRIES,

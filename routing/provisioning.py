@@ -135,7 +135,9 @@ def add_route(
         raise ProvisioningError(f"there is no operator {operator!r}")
     digits = prefix.removeprefix("+")
     if digits and (not digits.isascii() or not digits.isdigit() or len(digits) > 15):
-        raise ProvisioningError(f"the prefix {prefix!r} must be the first digits of a number, country code first")
+        raise ProvisioningError(
+            f"the prefix {prefix!r} must be the first digits of a number, country code first"
+        )
     if not 1 <= weight <= 1_000_000:
         raise ProvisioningError("the weight must be at least 1")
     if abs(priority) > 1_000_000:

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
-from gateway import events, ids, lifecycle
+from gateway import arrays, events, ids, lifecycle
 from gateway.events import Note
 from gateway.lifecycle import Move
 from gateway.statuses import Status
@@ -79,21 +79,21 @@ def expect(*, operator_id: int, outcomes: Iterable[Outcome]) -> None:
     ]
     if not rows:
         return
-    remote_ids, messages, numbers, parts, at = (list(column) for column in zip(*rows, strict=True))
+    remote_ids, messages, numbers, parts, at = zip(*rows, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
             _EXPECT,
             {
                 "operator": operator_id,
-                "remote_ids": remote_ids,
-                "messages": messages,
-                "numbers": numbers,
-                "parts": parts,
-                "at": at,
+                "remote_ids": arrays.texts(remote_ids),
+                "messages": arrays.uuids(messages),
+                "numbers": arrays.numbers(numbers),
+                "parts": arrays.numbers(parts),
+                "at": arrays.moments(at),
             },
         )
         # A receipt that overtook us is matched by the next sweep, milliseconds from now.
-        cursor.execute(_ALREADY, [operator_id, remote_ids])
+        cursor.execute(_ALREADY, [operator_id, arrays.texts(remote_ids)])
 
 
 def record(*, arrived: Sequence[Receipt], slugs: dict[int, str], now: datetime) -> int:
@@ -124,7 +124,7 @@ def _match(arrived: Sequence[Receipt]) -> tuple[list[Matched], list[Receipt]]:
     with connection.cursor() as cursor:
         for operator_id in {receipt.operator_id for receipt in arrived}:
             wanted = list({r.remote_id for r in arrived if r.operator_id == operator_id})
-            cursor.execute(_MATCH, [operator_id, wanted])
+            cursor.execute(_MATCH, [operator_id, arrays.texts(wanted)])
             found.update({(row[1], row[2]): row for row in cursor.fetchall()})
     matched, unmatched = [], []
     for receipt in arrived:
@@ -156,8 +156,9 @@ def _apply(matched: Sequence[Matched], slugs: dict[int, str], now: datetime) -> 
             news[match.part_id] = match
     if news:
         with connection.cursor() as cursor:
-            keys = list(news)
-            cursor.execute(_REPORTED, [keys, [match.receipt.state.value for match in news.values()], keys])
+            keys = arrays.numbers(news)
+            states = arrays.texts([match.receipt.state.value for match in news.values()])
+            cursor.execute(_REPORTED, [keys, states, keys])
     wishes = [_move(match, slugs) for match in news.values() if match.parts == 1]
     wishes += _whole([match for match in news.values() if match.parts > 1], slugs, now)
     moved = lifecycle.move(moves=wishes)

@@ -11,6 +11,7 @@ from webhooks.errors import InvalidTarget
 # RFC 9110 §5.6.2. A name outside it, `py/repr`, runs code in a vendor's own client that lists the webhook.
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # What a field value may not hold: everything that ends or confuses a header line.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 USER_AGENT = "Trunkline-Callbacks/1"
 # Named by the request itself; a custom header of that name is not sent.
@@ -39,6 +40,8 @@ def read(*, url: str, method: str = "POST", headers: Mapping[str, str] | None = 
     Raises:
         InvalidTarget: it is not such a URL, or a header is not one that HTTP can carry.
     """
+    if _CONTROL.search(url):  # the standard library drops some of them without a word
+        raise InvalidTarget("the URL has control characters")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -19,7 +19,14 @@ from deploy import files, home, parts
 START_SECONDS = 60.0
 STOP_SECONDS = 45.0
 # What belongs to the caller's own stack; BROKER_URL is given by option only.
-NOT_OURS = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "ENCRYPTION_KEYS", "FINGERPRINT_KEY", "TRUNKLINE_ROLE")
+NOT_OURS = (
+    "DATABASE_URL",
+    "BROKER_URL",
+    "SECRET_KEY",
+    "ENCRYPTION_KEYS",
+    "FINGERPRINT_KEY",
+    "TRUNKLINE_ROLE",
+)
 ANNOUNCED = "Trunkline runs"
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 CLOSE = object()
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -68,7 +69,7 @@ class Listener:
         assert len(self.requests) >= count, f"{len(self.requests)} of {count} requests came"
         return list(self.requests)
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(5)
         return self
@@ -82,12 +83,16 @@ class Listener:
         self._ready.set()
         self._loop.run_forever()
         self._server.close()
-        tasks = asyncio.all_tasks(self._loop)
+        self._loop.run_until_complete(self._hang_up())
+        self._loop.close()
+
+    async def _hang_up(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0.01))
-        self._loop.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # One more turn, for the transports to close.
+        await asyncio.sleep(0.01)
 
     async def _serve(self) -> None:
         self._server = await asyncio.start_server(self._converse, self._host, 0, ssl=self._tls, backlog=1000)

@@ -38,7 +38,7 @@ class Command(BaseCommand):
         messages, callbacks = MessageRelay(), CallbackRelay()
         loops = [
             Loop("messages", messages.tick, IDLE_SECONDS, stopping),
-            Loop("callbacks", lambda: callbacks.tick(_now()), IDLE_SECONDS, stopping),
+            Loop("callbacks", callbacks.tick, IDLE_SECONDS, stopping),
             Loop("expired", lambda: sweeps.expire(now=_now()), 1.0, stopping),
             Loop("leases", lambda: sweeps.reclaim(now=_now()), 0.5, stopping),
             Loop("receipts", lambda: sweeps.rematch(now=_now()), 0.2, stopping),

@@ -39,14 +39,18 @@ class Command(console.Command):
         parser.add_argument("--tls-no-verify", action="store_true", help="do not check the certificate")
         parser.add_argument("--tls-ca-file")
         parser.add_argument("--url", help="of an HTTP operator")
-        parser.add_argument("--id-mode", choices=provisioning.ID_MODES, help="ids of receipts against answers")
+        parser.add_argument(
+            "--id-mode", choices=provisioning.ID_MODES, help="ids of receipts against answers"
+        )
         parser.add_argument(
             "--on-unknown-outcome",
             choices=Operator.UnknownOutcome.values,
             help="no answer to a submit: send again, or wait for a receipt",
         )
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="again for more")
-        parser.add_argument("--set-secret", action="append", default=[], metavar="KEY=VALUE", help="kept sealed")
+        parser.add_argument(
+            "--set-secret", action="append", default=[], metavar="KEY=VALUE", help="kept sealed"
+        )
         parser.add_argument("--inactive", action="store_true", help="route nothing to it yet")
         parser.add_argument("--active", action="store_true", help="with --update: route to it again")
 

@@ -1,0 +1,235 @@
+"""Ways through the stack, each with its own tenant, key, operators and simulated SMSC, opened when needed."""
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+
+from deploy import home, load
+from deploy.bench import ledger
+from deploy.bench.peers import Simulator, Sink, Source
+from deploy.bench.stack import Stack
+from deploy.measure import Window
+
+UP_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
+PASSWORD = "bench"
+# Messages that go first, so that connections, prepared statements and caches are as in a stack that has run.
+WARM_UP = 400
+
+
+class BenchError(Exception):
+    """The bench cannot go on; the text says why."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a lane is made of: options of its simulator (None: there is none), and how many operators."""
+
+    simulator: tuple[str, ...] | None
+    operators: int = 1
+    recorded: bool = False
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        return ("+3361", "+3362", "+3363", "+3366")[: self.operators]
+
+
+WAYS = {
+    "receipts": Way(()),
+    "silent": Way(("--receipts", "none")),
+    "slow": Way(("--receipts", "none", "--latency", "50")),
+    "recorded": Way((), recorded=True),
+    "four": Way((), operators=4),
+    # Its operator is down, so that what is accepted stays where acceptance put it.
+    "down": Way(None),
+}
+
+
+@dataclass(frozen=True)
+class Lane:
+    """An open way."""
+
+    way: Way
+    tenant_id: int
+    key: str
+    simulator: Simulator | None
+
+
+class Bench:
+    """The stack, its peers, and the lanes that are open."""
+
+    def __init__(self, stack: Stack, *, quick: bool, say: Callable[[str], None]) -> None:
+        self.stack, self.quick, self.say = stack, quick, say
+        self.keep_rows = False
+        self._lanes: dict[str, Lane] = {}
+        self._peers = contextlib.ExitStack()
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        self.source = self._peers.enter_context(Source())
+        self.sink = self._peers.enter_context(Sink())
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._peers.close()
+
+    def lane(self, name: str) -> Lane:
+        """The lane, opened and warmed up at its first use."""
+        if name not in self._lanes:
+            self._lanes[name] = self._open(name, WAYS[name])
+            self._warm_up(self._lanes[name])
+        return self._lanes[name]
+
+    def _open(self, name: str, way: Way) -> Lane:
+        self.say(f"opening lane {name}")
+        simulator = None
+        if way.simulator is not None:
+            record = self.stack.folder / f"{name}.record" if way.recorded else None
+            simulator = self._peers.enter_context(
+                Simulator(f"simulator {name}", *way.simulator, record=record)
+            )
+        port = simulator.port if simulator else home.free_port()
+        commands = [("create_tenant", name), ("issue_key", "--tenant", name, "--name", "bench")]
+        slugs = [f"{name}-{number}" for number in range(way.operators)]
+        for slug, prefix in zip(slugs, way.prefixes, strict=True):
+            commands += [_operator(slug, port), _route(slug, name, prefix)]
+        _tenant, key, *_rest = self.stack.commands(*commands)
+        if simulator is not None:
+            await_(
+                lambda: self.binds(slugs) >= way.operators, UP_SECONDS, f"The operators of {name} are not up."
+            )
+        tenant_id = self.stack.ask("SELECT id FROM gateway_tenant WHERE slug = %s", name)
+        return Lane(way, int(tenant_id), str(key["apiKey"]), simulator)
+
+    def binds(self, slugs: list[str]) -> int:
+        """How many (operator, worker) pairs are up."""
+        query = (
+            "SELECT count(*) FROM routing_operatorstate s JOIN routing_operator o ON o.id = s.operator_id"
+            " WHERE s.up AND s.seen_at > now() - interval '3 s' AND o.slug = ANY(%s)"
+        )
+        return int(self.stack.ask(query, slugs))
+
+    def _warm_up(self, lane: Lane) -> None:
+        for per_call, connections in ((100, 4), (1, 64)):
+            job = self.job(lane, WARM_UP, per_call=per_call, connections=connections)
+            self.source.prepare(job)
+            self.source.begin()
+            result = self.source.result()
+            if result.accepted != job.count:
+                raise BenchError(f"The API refuses messages: {result.statuses}")
+        if lane.simulator is None:
+            ledger.forget_waiting(self.stack.database)
+        self.settle()
+
+    def job(self, lane: Lane, count: int, **options: Any) -> load.Job:
+        """Messages for a lane that were never sent before."""
+        first, self._number = self._number, self._number + count
+        run = f"bench{secrets.token_hex(4)}"
+        prefixes = lane.way.prefixes
+        return load.Job(
+            port=self.stack.port,
+            key=lane.key,
+            run=run,
+            count=count,
+            first=first,
+            prefixes=prefixes,
+            **options,
+        )
+
+    def settle(self) -> None:
+        """Wait until all is done; raises BenchError when it does not end."""
+        await_(
+            lambda: ledger.settled(self.stack.database), PATIENCE_SECONDS, "The stack does not come to rest."
+        )
+
+    def fresh(self) -> None:
+        """Begin with empty tables, or with the rows that are to be kept and nothing waiting."""
+        self.settle()
+        if not self.keep_rows:
+            ledger.empty(self.stack.database)
+
+    def window(self, lane: Lane) -> Window:
+        """Measures the stack and the peers that the lane uses; the memory of the whole is the stack's alone."""
+        peers = {"load generator": self.source.pid, "callback listener": self.sink.pid}
+        if lane.simulator is not None:
+            peers["simulator"] = lane.simulator.pid
+        return Window(lambda: {**self.stack.pids(), **peers}, counted=lambda name: name not in peers)
+
+    @contextlib.contextmanager
+    def webhook(self, lane: Lane, *events: str) -> Iterator[None]:
+        """The lane's tenant subscribes the sink to events while the block lasts."""
+        root = f"http://127.0.0.1:{self.stack.port}/v1/webhooks/messages"
+        headers = {"Authorization": f"Bearer {lane.key}"}
+        url = f"http://127.0.0.1:{self.sink.port}/"
+        wish = {"url": url, "method": "POST", "encoding": "JSON", "events": events}
+        made = requests.post(root, json=wish, headers=headers, timeout=10)
+        if made.status_code != 201:
+            raise BenchError(f"The webhook was refused: {made.status_code} {made.text[:300]}")
+        self.sink.ask(secret=made.json()["secret"])
+        try:
+            yield
+        finally:
+            requests.delete(f"{root}/{made.json()['id']}", headers=headers, timeout=10)
+
+    def add_worker(self, lane: Lane, name: str) -> None:
+        """Another worker of the operators' queues, bound to the lane's operators."""
+        slug = self.stack.ask(
+            "SELECT o.slug FROM routing_route r JOIN routing_operator o ON o.id = r.operator_id"
+            " WHERE r.tenant_id = %s LIMIT 1",
+            lane.tenant_id,
+        )
+        self.stack.add_worker(name)
+        await_(lambda: self.binds([slug]) >= 2, UP_SECONDS, "The second worker is not up.")
+
+
+def _operator(slug: str, port: int) -> tuple[str, ...]:
+    return (
+        *("add_operator", slug, "--transport", "smpp", "--channel", "sms", "--host", "127.0.0.1"),
+        *("--port", str(port), "--system-id", slug, "--password", PASSWORD),
+        *("--bind", "transceiver", "--window", "100"),
+    )
+
+
+def _route(slug: str, tenant: str, prefix: str) -> tuple[str, ...]:
+    return ("add_route", "--operator", slug, "--tenant", tenant, "--prefix", prefix.removeprefix("+"))
+
+
+def await_(check: Callable[[], bool], seconds: float, failure: str, *, every: float = 0.02) -> None:
+    """Wait until `check` is true.
+
+    Raises:
+        BenchError: it is not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            raise BenchError(failure)
+        time.sleep(every)
+
+
+def reaches(count: Callable[[], int], goal: int, *, every: float = 0.05) -> bool:
+    """Wait until `count` is `goal`; False when it stands still for 60 s."""
+    before, moved_at = -1, time.monotonic()
+    while (now := count()) < goal:
+        if now != before:
+            before, moved_at = now, time.monotonic()
+        elif time.monotonic() - moved_at > PATIENCE_SECONDS:
+            return False
+        time.sleep(every)
+    return True
+
+
+def record_lines(path: Path, since: float) -> dict[str, float]:
+    """Recipient → when the simulator got its submit_sm (seconds since the epoch), of those after `since`."""
+    found: dict[str, float] = {}
+    for line in path.read_text().splitlines():
+        at, _system_id, destination, _rest = line.split("\t", 3)
+        if float(at) >= since:
+            found.setdefault(f"+{destination}", float(at))
+    return found

@@ -1,0 +1,135 @@
+"""The stack's tables, as the bench looks at them, empties them and fills them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+HOT = (
+    "gateway_message",
+    "gateway_event",
+    "gateway_duemessage",
+    "gateway_idempotencykey",
+    "routing_delivery",
+    "routing_part",
+    "routing_parkedreceipt",
+    "webhooks_callback",
+    "webhooks_duecallback",
+    "webhooks_attempt",
+)
+QUEUES = ("gateway_duemessage", "routing_delivery", "webhooks_duecallback")
+CHUNK = 50_000
+
+Database = psycopg.Connection[tuple[Any, ...]]
+
+
+def settled(database: Database) -> bool:
+    """Whether nothing waits, is with a worker, or has a callback to come."""
+    exists = " OR ".join(f"EXISTS (SELECT FROM {table})" for table in QUEUES)
+    row = database.execute(f"SELECT NOT ({exists})").fetchone()
+    return bool(row and row[0])
+
+
+def handed_over(database: Database) -> bool:
+    """Whether every message had its answer from an operator, recorded."""
+    row = database.execute(
+        "SELECT NOT (EXISTS (SELECT FROM gateway_duemessage) OR EXISTS (SELECT FROM routing_delivery))"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def empty(database: Database) -> None:
+    """Remove every message and what hangs on it; tenants, operators and webhooks stay."""
+    database.execute(f"TRUNCATE {', '.join(HOT)}")
+    database.execute("CHECKPOINT")
+
+
+def forget_waiting(database: Database) -> None:
+    """Let nothing that waits be sent any more."""
+    database.execute("TRUNCATE gateway_duemessage")
+
+
+def statuses(database: Database, *, run: str) -> dict[str, int]:
+    """How many messages of one run are in which status."""
+    rows = database.execute(
+        "SELECT status, count(*) FROM gateway_message WHERE client_message_id LIKE %s GROUP BY 1",
+        [f"{run}-%"],
+    )
+    return dict(rows.fetchall())
+
+
+def attempts(database: Database, *, run: str) -> int:
+    """How many callback attempts are recorded for one run's messages."""
+    row = database.execute(
+        "SELECT count(*) FROM webhooks_attempt a JOIN webhooks_callback c ON c.id = a.id"
+        " JOIN gateway_message m ON m.id = c.message_id WHERE m.client_message_id LIKE %s",
+        [f"{run}-%"],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+_STAGES = """
+SELECT {columns} FROM gateway_message WHERE client_message_id LIKE %s
+"""
+_STAGE = "percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM {until} - {since}))"
+
+
+def stages(database: Database, *, run: str) -> dict[str, dict[str, float]]:
+    """p50 and p99 in milliseconds of one run's stages, by the moments kept on its messages."""
+    wanted = {"accepted_to_sent": ("created_at", "sent_at"), "sent_to_delivered": ("sent_at", "delivered_at")}
+    columns = ", ".join(_STAGE.format(since=since, until=until) for since, until in wanted.values())
+    row = database.execute(_STAGES.format(columns=columns), [f"{run}-%"]).fetchone() or ()
+    return {
+        name: {"p50": round(1000 * found[0], 2), "p99": round(1000 * found[1], 2)}
+        for name, found in zip(wanted, row, strict=False)
+        if found is not None and found[0] is not None
+    }
+
+
+# Ended messages as the app leaves them: three events, a part, an idempotency key, a callback with its attempt. Their
+# keys are spread over the last hour in rising order, so that pages and indexes are filled as by submission.
+_FILL = """
+WITH numbered AS MATERIALIZED (
+    SELECT n, ago, uuidv7(-ago) AS id, uuidv7(-ago) AS accepted, uuidv7(-ago) AS sent,
+           uuidv7(-ago) AS delivered, uuidv7(-ago) AS callback, now() - ago AS at,
+           (%(tenants)s::bigint[])[1 + n %% cardinality(%(tenants)s::bigint[])] AS tenant_id
+    FROM generate_series(%(first)s::int, %(last)s::int) AS n,
+         LATERAL (SELECT (%(of)s - n) * interval '1 hour' / %(of)s AS ago) spread
+), messages AS (
+    INSERT INTO gateway_message (id, tenant_id, batch_id, client_message_id, channel, recipient, sender, text,
+        encoding, parts, priority, created_at, status, sequence, operator, sent_at, delivered_at)
+    SELECT id, tenant_id, NULL, 'stored-' || n, 'sms', '+3367' || lpad(n::text, 7, '0'), 'ACME',
+           'Your order ' || n || ' has left our house and arrives tomorrow.', 'GSM-7', 1, 1, at, 'delivered', 3,
+           'stored', at + interval '50 ms', at + interval '150 ms'
+    FROM numbered
+), events AS (
+    INSERT INTO gateway_event (id, tenant_id, message_id, type, status, sequence, occurred_at, operator,
+        operator_code)
+    SELECT each.id, tenant_id, numbered.id, 'message.' || status, status, sequence, at, operator, code
+    FROM numbered, LATERAL (VALUES (accepted, 'accepted', 1, NULL, NULL), (sent, 'sent', 2, 'stored', NULL),
+        (delivered, 'delivered', 3, 'stored', 'DELIVRD:000')) AS each(id, status, sequence, operator, code)
+), keys AS (
+    INSERT INTO gateway_idempotencykey (tenant_id, key, fingerprint, resource_id, created_at)
+    SELECT tenant_id, 'stored-' || n, decode(md5(n::text), 'hex'), id, at FROM numbered
+), parts AS (
+    INSERT INTO routing_part (operator_id, remote_id, message_id, tenant_id, number, parts, state, submitted_at)
+    SELECT 0, n::text, id, tenant_id, 1, 1, 'delivered', at FROM numbered
+), callbacks AS (
+    INSERT INTO webhooks_callback (id, tenant_id, event_id, message_id, endpoint, type, state, attempts,
+        status_code, attempted_at)
+    SELECT callback, tenant_id, delivered, id, md5('stored')::uuid, 'message.delivered', 'delivered', 1, 204, at
+    FROM numbered
+)
+INSERT INTO webhooks_attempt (id, number, tenant_id, started_at, duration_ms, status_code, outcome)
+SELECT callback, 1, tenant_id, at, 3, 204, 'delivered' FROM numbered
+"""
+
+
+def fill(database: Database, *, count: int, tenant_ids: Sequence[int]) -> None:
+    """Store `count` delivered messages of these tenants, with all their rows; needs PostgreSQL 18 (uuidv7)."""
+    for first in range(0, count, CHUNK):
+        last = min(first + CHUNK, count) - 1
+        database.execute(_FILL, {"first": first, "last": last, "of": count, "tenants": list(tenant_ids)})
+    for table in HOT:
+        database.execute(f"VACUUM (ANALYZE) {table}")
+    database.execute("CHECKPOINT")

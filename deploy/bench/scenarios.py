@@ -1,0 +1,298 @@
+"""What is measured. Each scenario returns its result, and says what it aims at and whether that was reached."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy import load, measure
+from deploy.bench import ledger
+from deploy.bench.lanes import Bench, Lane, reaches, record_lines
+from deploy.measure import Memory, Window
+
+Result = dict[str, Any]
+
+DELIVERED = "message.delivered"
+SETTLE_SECONDS = 5.0
+STORED = 1_000_000
+WINDOW, SLOW_SECONDS = 100, 0.05
+
+
+@dataclass
+class Run:
+    """One measured run. Moments are seconds since the epoch."""
+
+    job: load.Job
+    load: load.Result
+    window: Window
+    ended_at: float
+    complete: bool = True
+    lost: int = 0
+    duplicated: int = 0
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return self.ended_at - self.load.began_at
+
+    @property
+    def rate(self) -> float:
+        return self.job.count / self.seconds
+
+    def result(self, *, target: dict[str, float], met: bool) -> Result:
+        """The run as it is printed."""
+        return {
+            "target": target,
+            "met": met and self.complete and not self.lost,
+            "messages": self.job.count,
+            "messages_a_call": self.job.per_call,
+            "connections": self.job.connections,
+            "seconds": round(self.seconds, 3),
+            "messages_per_second": round(self.rate, 1),
+            "lost": self.lost,
+            "duplicated": self.duplicated,
+            "complete": self.complete,
+            "latency_ms": {"accept_call": measure.spread(self.load.latencies), **self.latency},
+            **self.more,
+            "cpu_seconds_per_1000": _cpu(self.window, self.job.count),
+            "peak_memory_mb": _peaks(self.window),
+        }
+
+
+def _cpu(window: Window, count: int) -> dict[str, float]:
+    each = {name: round(1000 * seconds / count, 4) for name, seconds in sorted(window.cpu.items())}
+    stack = sum(seconds for name, seconds in window.cpu.items() if window.counted(name))
+    return {**each, "whole stack": round(1000 * stack / count, 4)}
+
+
+def _peaks(window: Window) -> dict[str, Any]:
+    peaks = {name: _megabytes(size) for name, size in sorted(window.peaks.each.items())}
+    return {**peaks, "whole stack": _megabytes(window.peaks.together)}
+
+
+def _megabytes(size: Memory) -> dict[str, float | None]:
+    share = None if size.pss is None else round(size.pss / measure.MEGABYTE, 1)
+    return {"rss": round(size.rss / measure.MEGABYTE, 1), "pss": share}
+
+
+def _accept(bench: Bench, count: int, **options: Any) -> Run:
+    """Accept only: the lane's operator is down, so nothing is delivered."""
+    lane = bench.lane("down")
+    bench.fresh()
+    job = bench.job(lane, count, **options)
+    bench.source.prepare(job)
+    with bench.window(lane) as window:
+        bench.source.begin()
+        answer = bench.source.result()
+        window.close()
+    stored = sum(ledger.statuses(bench.stack.database, run=job.run).values())
+    ledger.forget_waiting(bench.stack.database)
+    run = Run(job, answer, window, answer.ended_at, lost=answer.accepted - stored)
+    run.complete = answer.accepted == job.count
+    run.more = {"answers": answer.statuses, "operator": "down, so that nothing is delivered"}
+    return run
+
+
+def _carry(
+    bench: Bench, name: str, count: int, *, receipts: bool = False, callbacks: bool = False, **options: Any
+) -> Run:
+    """Submit and wait until the last answer (or receipt, or callback and its attempt) is recorded."""
+    lane = bench.lane(name)
+    bench.fresh()
+    job = bench.job(lane, count, **options)
+    bench.source.prepare(job)
+    before = _simulated(lane)
+    goals = {"accepted": count, "receipts_acknowledged": count if receipts or callbacks else 0}
+
+    def arrived() -> int:
+        now = _simulated(lane)
+        done = sum(min(int(now[name] - before[name]), goal) for name, goal in goals.items())
+        return done + (int(bench.sink.ask(do="counts")["distinct"]) if callbacks else 0)
+
+    settled = ledger.settled if callbacks else ledger.handed_over
+    with bench.window(lane) as window:
+        bench.source.begin()
+        complete = reaches(arrived, sum(goals.values()) + (count if callbacks else 0))
+        complete = reaches(lambda: settled(bench.stack.database), 1, every=0.02) and complete
+        ended_at = time.time()
+        window.close()
+    run = Run(job, bench.source.result(), window, ended_at, complete)
+    run.duplicated = _simulated(lane)["duplicates"] - before["duplicates"]
+    _account(bench, run, "delivered" if receipts or callbacks else "sent")
+    return run
+
+
+def _simulated(lane: Lane) -> dict[str, Any]:
+    assert lane.simulator is not None
+    return lane.simulator.stats()
+
+
+def _account(bench: Bench, run: Run, wanted: str) -> None:
+    """Compare what was accepted with what the ledger says became of it."""
+    found = ledger.statuses(bench.stack.database, run=run.job.run)
+    run.lost = run.load.accepted - found.get(wanted, 0)
+    run.complete = run.complete and run.load.accepted == run.job.count
+    run.latency = ledger.stages(bench.stack.database, run=run.job.run)
+    run.more["statuses"] = found
+
+
+def bulk_accept(bench: Bench) -> Result:
+    run = _accept(bench, 5_000 if bench.quick else 150_000)
+    return run.result(target={"messages_per_second": 15_000}, met=run.rate >= 15_000)
+
+
+def single_accept(bench: Bench) -> Result:
+    run = _accept(bench, 1_000 if bench.quick else 20_000, per_call=1, connections=64)
+    return run.result(target={"messages_per_second": 1_500}, met=run.rate >= 1_500)
+
+
+def submit(bench: Bench, lane: str = "silent") -> Result:
+    run = _carry(bench, lane, 3_000 if bench.quick else 30_000)
+    return run.result(target={"messages_per_second": 4_500}, met=run.rate >= 4_500)
+
+
+def receipts(bench: Bench, lane: str = "receipts") -> Result:
+    """As `submit`, with a receipt for each message after 100 ms, until the last one is recorded."""
+    run = _carry(bench, lane, 3_000 if bench.quick else 30_000, receipts=True)
+    return run.result(target={}, met=True)
+
+
+def callbacks(bench: Bench, lane: str = "receipts") -> Result:
+    with bench.webhook(bench.lane(lane), DELIVERED):
+        run = _carry(bench, lane, 2_000 if bench.quick else 20_000, callbacks=True)
+        seen = bench.sink.ask(do="report")
+    run.lost = max(run.lost, run.load.accepted - int(seen["distinct"]))
+    run.duplicated += int(seen["duplicates"])
+    run.latency["delivered_to_callback"] = measure.spread(seen["late"])
+    recorded = ledger.attempts(bench.stack.database, run=run.job.run)
+    run.more |= {
+        "callbacks_verified": seen["verified"],
+        "wrong_signatures": seen["refused"],
+        "attempts_recorded": recorded,
+    }
+    met = run.rate >= 2_000 and recorded == run.job.count and not seen["refused"]
+    return run.result(target={"messages_per_second": 2_000}, met=met)
+
+
+def slow_smsc(bench: Bench) -> Result:
+    run = _carry(bench, "slow", 4_000 if bench.quick else 20_000)
+    fraction = run.rate / (WINDOW / SLOW_SECONDS)
+    run.more["fraction_of_window_by_latency"] = round(fraction, 3)
+    return run.result(target={"fraction_of_window_by_latency": 0.9}, met=fraction >= 0.9)
+
+
+def latency(bench: Bench) -> Result:
+    """20 messages a second: from the answer to the client, and from its request, to the simulator's submit_sm."""
+    run = _carry(
+        bench,
+        "recorded",
+        60 if bench.quick else 1_000,
+        receipts=True,
+        per_call=1,
+        connections=8,
+        rate=20,
+        times=True,
+    )
+    simulator = bench.lane("recorded").simulator
+    assert simulator is not None
+    assert simulator.record is not None
+    time.sleep(0.2)  # the record is written every 100 ms
+    submitted = record_lines(simulator.record, run.load.began_at)
+    numbers = range(run.job.first, run.job.first + run.job.count)
+    moments = [submitted.get(load.recipient(number, run.job.prefixes), run.ended_at) for number in numbers]
+    answered = run.load.answered_at
+    accept = [until - since for since, until in zip(answered, moments, strict=True)]
+    whole = [taken + call for taken, call in zip(accept, run.load.latencies, strict=True)]
+    found = measure.spread(accept)
+    run.latency = {
+        "accepted_to_submit_sm": found,
+        "request_to_submit_sm": measure.spread(whole),
+        **run.latency,
+    }
+    target = {"accepted_to_submit_sm_p50_ms": 20.0, "accepted_to_submit_sm_p99_ms": 100.0}
+    return run.result(target=target, met=found["p50"] <= 20 and found["p99"] <= 100)
+
+
+def operators_4(bench: Bench) -> dict[str, Result]:
+    """Four operators of one window each, a quarter of the recipients each."""
+    return {
+        "submit": submit(bench, "four"),
+        "receipts": receipts(bench, "four"),
+        "callbacks": callbacks(bench, "four"),
+    }
+
+
+def workers_2(bench: Bench) -> dict[str, Result]:
+    """A second worker of the operators' queues, with binds of its own to the same operator."""
+    bench.add_worker(bench.lane("receipts"), "worker_2")
+    bench.lane("silent")
+    try:
+        return {"submit": submit(bench), "receipts": receipts(bench), "callbacks": callbacks(bench)}
+    finally:
+        bench.stack.end_worker("worker_2")
+
+
+def million(bench: Bench) -> dict[str, Result]:
+    """The same with 1,000,000 delivered messages stored before, of the same tenants."""
+    lanes = [bench.lane(name) for name in ("silent", "receipts", "down", "recorded")]
+    bench.fresh()
+    count = 20_000 if bench.quick else STORED
+    bench.say(f"storing {count:,} messages")
+    ledger.fill(bench.stack.database, count=count, tenant_ids=[lane.tenant_id for lane in lanes])
+    bench.keep_rows = True
+    try:
+        each = (bulk_accept, single_accept, submit, receipts, callbacks, latency)
+        return {scenario.__name__: {**scenario(bench), "stored_before": count} for scenario in each}
+    finally:
+        bench.keep_rows = False
+
+
+def memory(bench: Bench, idle: Memory) -> Result:
+    """The whole stack at rest as it started, under load, and at rest again."""
+    run = _carry(bench, "receipts", 2_000 if bench.quick else 30_000, receipts=True)
+    under_load = run.window.peaks.together
+    time.sleep(1 if bench.quick else SETTLE_SECONDS)
+    after = measure.total(measure.memory(bench.stack.pids()).values())
+    sizes = {"idle": idle, "under_load": under_load, "idle_after_load": after}
+    # What processes share is in memory once; where the kernel does not tell, what it takes at most must do.
+    taken = {
+        name: (size.rss if size.pss is None else size.pss) / measure.MEGABYTE for name, size in sizes.items()
+    }
+    return {
+        "target": {"idle_mb": 600, "under_load_mb": 900},
+        "met": taken["idle"] <= 600 and taken["under_load"] <= 900,
+        "measure": "pss: shared pages counted once; rss counts them for each process",
+        **{name: _megabytes(size) for name, size in sizes.items()},
+        "parts_under_load_mb": _peaks(run.window),
+        "lost": run.lost,
+        "duplicated": run.duplicated,
+        "complete": run.complete,
+    }
+
+
+SINGLE: dict[str, Callable[[Bench], Result]] = {
+    "bulk_accept": bulk_accept,
+    "single_accept": single_accept,
+    "submit": submit,
+    "receipts": receipts,
+    "callbacks": callbacks,
+    "slow_smsc": slow_smsc,
+    "latency": latency,
+}
+GROWTH: dict[str, Callable[[Bench], dict[str, Result]]] = {
+    "operators_4": operators_4,
+    "workers_2": workers_2,
+    "million": million,
+}
+NAMES = (*SINGLE, "memory", *GROWTH)
+
+
+def run(bench: Bench, name: str, *, idle: Memory) -> dict[str, Result]:
+    """A scenario's results by name; a growth scenario has several, `million.submit` and so on."""
+    bench.say(f"running {name}")
+    if name == "memory":
+        return {name: memory(bench, idle)}
+    if name in SINGLE:
+        return {name: SINGLE[name](bench)}
+    return {f"{name}.{part}": result for part, result in GROWTH[name](bench).items()}
