@@ -31,7 +31,7 @@ class Channel(filesystem.Channel):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:  # type: ignore[override]
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._count)}"
         folder = self._folder(queue)
         spool = folder / f"{_SPOOL}{name}"

@@ -99,6 +99,9 @@ CALLBACK_ALLOWED_NETWORKS = env.callback_allowed_networks()
 TENANT_BACKLOG_LIMIT = int(env.number("TENANT_BACKLOG_LIMIT", 1_000_000))
 RETENTION_DAYS = int(env.number("RETENTION_DAYS", 30))
 
+# Where workers keep acceptances until they are stored: a local disk that outlives the process.
+JOURNAL_FOLDER = env.HOME / "journal"
+
 # One provider, one class; imported where it is first used, so that no app imports outward.
 TRANSPORTS = {
     "smpp": "smpp_bind.transport.SmppTransport",

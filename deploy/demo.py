@@ -273,7 +273,8 @@ class Report:
 
     def _counts(self) -> Table:
         account = self.account
-        table = Table("", "messages", title=f"{self.count} messages in {self.seconds:.2f} s")
+        table = Table("", "messages", title_justify="left")
+        table.title = f"{self.count:,} messages in {self.seconds:.2f} s"
         table.columns[1].justify = "right"
         rows = {
             "accepted": account.accepted,

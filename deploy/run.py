@@ -107,6 +107,8 @@ def environment(given: dict[str, str], folder: Path, state: dict[str, Any]) -> d
         "TRUNKLINE_HOME": str(folder),
         "PORT": str(state["port"]),
         gate.VARIABLE: str(folder / "gate"),
+        # Seconds since the epoch: what came before is of no interest to who watches this run.
+        "TRUNKLINE_STARTED_AT": f"{time.time():.3f}",
         "PYTHONUNBUFFERED": "1",
     }
 

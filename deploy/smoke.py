@@ -114,6 +114,19 @@ def await_delivery(*, port: int, key: str, message_id: str) -> None:
     raise SmokeError(f"the message is {status} after {MESSAGE_SECONDS:.0f} s")
 
 
+def await_callback(*, port: int) -> None:
+    """Ask the demo's listener on `port` until it has verified a callback."""
+    deadline = time.monotonic() + MESSAGE_SECONDS
+    counts: dict[str, int] = {}
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            counts = json.load(answer)
+        if counts["verified"]:
+            return
+        time.sleep(0.1)
+    raise SmokeError(f"no callback was verified within {MESSAGE_SECONDS:.0f} s: {counts}")
+
+
 def left_in(folder: Path) -> list[str]:
     """Command lines of the processes whose environment or arguments name `folder`."""
     found = []
@@ -138,6 +151,7 @@ def smoke(folder: Path) -> None:
         answer = send(line[line.index("curl ") :])
         key = str(files.read_json(folder / "demo.json")["apiKey"])
         await_delivery(port=port, key=key, message_id=str(answer["id"]))
+        await_callback(port=int(files.read_json(folder / "state.json")["listener_port"]))
         run.line_with("callback", MESSAGE_SECONDS)
         run.stop()
     if left := left_in(folder):

@@ -126,8 +126,10 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
         if late:
             with connection.cursor() as cursor:
                 cursor.execute(_NOT_WAITING, [arrays.uuids(outcome.message_id for outcome in late)])
-        told = [outcome for outcome in ended if outcome.delivery_id in ours] + late
-        lifecycle.move(moves=[_move(carrier, outcome) for outcome in told])
+        told = [outcome for outcome in ended if outcome.delivery_id in ours]
+        moved = lifecycle.move(moves=[_move(carrier, outcome) for outcome in told + late])
+        # A late acceptance that moved nothing was told before: its parts are known.
+        told += [outcome for outcome in late if outcome.message_id in moved]
         receipts.expect(operator_id=carrier.operator_id, outcomes=told)
         if again:
             give_back(

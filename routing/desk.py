@@ -22,10 +22,11 @@ from django.utils.module_loading import import_string
 
 from gateway import inbound
 from gateway.inbound import Arrival
-from routing import delivery, limits, operators, receipts
+from routing import delivery, journal, limits, operators, receipts
 from routing.contract import Inbound, OperatorSettings, Receipt, Transport
 from routing.delivery import Carrier
 from routing.errors import OperatorDown, RoutingError, UnknownTransport
+from routing.journal import Journal
 from routing.models import Operator
 from routing.transports.broken import BrokenTransport
 
@@ -53,6 +54,7 @@ class Desk:
         )
         self._busy = 0
         self._idle = threading.Condition()
+        self.journal = Journal(folder=settings.JOURNAL_FOLDER, worker=self.worker)
         self._threads = [
             threading.Thread(target=self._watch, name="operators", daemon=True),
             threading.Thread(target=self._write_receipts, name="receipts", daemon=True),
@@ -75,6 +77,7 @@ class Desk:
         self._arrived.put(None)
         for thread in self._threads:
             thread.join(timeout=5.0)
+        self.journal.close()
         operators.forget(worker=self.worker)
 
     def transport(self, operator_id: int) -> tuple[OperatorSettings, Transport, Carrier]:
@@ -110,8 +113,11 @@ class Desk:
         self._wake.set()
 
     def _watch(self) -> None:
+        replayed = False
         while not self.stopping.is_set():
             try:
+                # Before any bind is opened: what a killed worker knew must not be sent again.
+                replayed = replayed or self._replay()
                 self._reload()
                 self._report()
             except DatabaseError:
@@ -123,6 +129,18 @@ class Desk:
                 time.sleep(0.02)
             self._wake.clear()
         connection.close()
+
+    def _replay(self) -> bool:
+        """Store the acceptances that dead workers of this machine left behind; true when all is stored."""
+        for path, groups in journal.left_behind(settings.JOURNAL_FOLDER):
+            for (operator_id, worker), outcomes in groups.items():
+                slug = Operator.objects.filter(pk=operator_id).values_list("slug", flat=True).first()
+                carrier = Carrier(operator_id, slug or "", worker)
+                for start in range(0, len(outcomes), RECEIPT_BATCH):
+                    delivery.record(carrier=carrier, outcomes=outcomes[start : start + RECEIPT_BATCH])
+                log.warning("journal.replayed", operator=slug, worker=worker, acceptances=len(outcomes))
+            path.unlink(missing_ok=True)
+        return True
 
     def _reload(self) -> None:
         """Open, reopen and close transports until they are what the table says."""

@@ -16,6 +16,7 @@ from routing.contract import OperatorSettings, Outbound, Outcome, Transport
 from routing.delivery import Carrier
 from routing.desk import Desk
 from routing.errors import OperatorDown
+from routing.journal import Page
 
 log = structlog.get_logger(__name__)
 
@@ -71,29 +72,40 @@ class Chunk:
         self._transport = transport
         self._carrier = carrier
         self._pending = {message.delivery_id: message for message in messages}
-        self._answers: queue.SimpleQueue[list[Outcome]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[list[Outcome], Page, int]] = queue.SimpleQueue()
 
     def carry(self) -> None:
         """Submit all, and record outcomes in whatever batches they come while earlier ones are being written."""
-        self._transport.submit(list(self._pending.values()), self._answers.put)
+        self._transport.submit(list(self._pending.values()), self._answered)
         while self._pending:
-            outcomes = self._next()
-            if outcomes:
-                self._record(outcomes)
-                for outcome in outcomes:
-                    self._pending.pop(outcome.delivery_id, None)
+            batches = self._next()
+            if batches:
+                self._store(batches)
             elif self._desk.stopping.is_set():
                 self._withdraw()
 
-    def _next(self) -> list[Outcome]:
+    def _answered(self, outcomes: list[Outcome]) -> None:
+        """Outcomes have come: acceptances to disk at once, then to the waiting task. On the transport's thread."""
+        page, kept = self._desk.journal.append(operator_id=self._carrier.operator_id, outcomes=outcomes)
+        self._answers.put((outcomes, page, kept))
+
+    def _next(self) -> list[tuple[list[Outcome], Page, int]]:
         """All outcomes that are there; waits a moment for the first."""
-        outcomes: list[Outcome] = []
+        batches: list[tuple[list[Outcome], Page, int]] = []
         try:
-            outcomes += self._answers.get(timeout=LOOK_SECONDS)
+            batches.append(self._answers.get(timeout=LOOK_SECONDS))
             while True:
-                outcomes += self._answers.get_nowait()
+                batches.append(self._answers.get_nowait())
         except queue.Empty:
-            return outcomes
+            return batches
+
+    def _store(self, batches: Sequence[tuple[list[Outcome], Page, int]]) -> None:
+        outcomes = [outcome for several, _page, _kept in batches for outcome in several]
+        self._record(outcomes)
+        for _several, page, kept in batches:
+            page.stored(kept)
+        for outcome in outcomes:
+            self._pending.pop(outcome.delivery_id, None)
 
     def _record(self, outcomes: Sequence[Outcome]) -> None:
         """Write them, however long the database is away: they are the only memory of what the operator said."""

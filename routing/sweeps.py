@@ -17,6 +17,8 @@ from routing.models import Operator
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
+# Longer than a worker needs to be started again: what it knew is replayed before its rows are taken for unknown.
+RECLAIM_SECONDS = 10.0
 
 _EXPIRE = """
 WITH gone AS (
@@ -64,8 +66,8 @@ def reclaim(*, now: datetime) -> int:
             _OVER,
             {
                 # a row taken this moment by a worker that has not yet reported is left alone
-                "hold": delivery.HOLD_SECONDS - operators.SILENCE_SECONDS,
-                "silence": operators.SILENCE_SECONDS,
+                "hold": delivery.HOLD_SECONDS - RECLAIM_SECONDS,
+                "silence": RECLAIM_SECONDS,
                 "limit": BATCH,
             },
         )

@@ -49,7 +49,7 @@ WITH r AS MATERIALIZED (
     SET state = 'delivered', attempts = r.number, status_code = r.code,
         attempted_at = to_timestamp(r.started + r.took / 1000.0)
     FROM r
-    WHERE c.id = r.id AND c.id = ANY(%(ids)s::uuid[])
+    WHERE c.id = r.id AND c.id BETWEEN %(first)s::uuid AND %(last)s::uuid
 )
 INSERT INTO webhooks_attempt (id, number, tenant_id, started_at, duration_ms, status_code, outcome, body)
 SELECT id, number, tenant_id, to_timestamp(started), took, code, 'delivered', body FROM r
@@ -78,7 +78,7 @@ WITH r AS MATERIALIZED (
     SET state = r.state, attempts = r.number, status_code = r.code,
         attempted_at = to_timestamp(r.started + r.took / 1000.0)
     FROM r JOIN (SELECT callback_id FROM gone UNION ALL SELECT callback_id FROM again) f ON f.callback_id = r.id
-    WHERE c.id = r.id AND c.id = ANY(%(ids)s::uuid[]) AND c.state <> 'delivered'
+    WHERE c.id = r.id AND c.id BETWEEN %(first)s::uuid AND %(last)s::uuid AND c.state <> 'delivered'
 )
 INSERT INTO webhooks_attempt (id, number, tenant_id, started_at, duration_ms, status_code, outcome, error, body)
 SELECT id, number, tenant_id, to_timestamp(started), took, code, word, error, body FROM r
@@ -169,20 +169,20 @@ class Recorder:
     def _write(self) -> None:
         """One batch: results stay in the list until they are committed."""
         results = self._results[:ENOUGH]
-        returned = self._returned[:]
-        if not results and not returned:
-            return
         if results:
             record(results=results)
+            del self._results[: len(results)]
+            # Before anything is given back: an endpoint that wants rest is not to be claimed for.
+            self._learning.learn(results=[(result.item, result.outcome) for result in results])
+            self._disable(results)
+            self._forget([result.item for result in results])
+        returned = self._returned[:]
         if returned:
             leases.give_back(items=returned)
-        del self._results[: len(results)]
-        del self._returned[: len(returned)]
+            del self._returned[: len(returned)]
+            self._forget(returned)
         if self._results:
             self._wake.set()
-        self._forget([result.item for result in results] + returned)
-        self._learning.learn(results=[(result.item, result.outcome) for result in results])
-        self._disable(results)
 
     def _write_singly(self) -> None:
         """After a batch that cannot be written: find the result that spoils it, and leave that to its lease."""
@@ -236,9 +236,13 @@ def record(*, results: Sequence[Result], roll: Callable[[], float] = random.rand
             _record_failed(failed, roll)
 
 
-def _columns(results: Sequence[Result]) -> dict[str, list[object]]:
+def _columns(results: Sequence[Result]) -> dict[str, object]:
+    keys = [result.item.callback_id for result in results]
     return {
-        "ids": [result.item.callback_id for result in results],
+        "ids": keys,
+        # Bounds, so that only the days concerned are looked into; texts of keys sort as the keys do.
+        "first": min(keys),
+        "last": max(keys),
         "tenants": [result.item.tenant_id for result in results],
         "numbers": [result.item.attempt + 1 for result in results],
         "started": [result.item.started for result in results],

@@ -7,6 +7,7 @@ runs out makes its row due again. Several relays may run; rows that one is claim
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 from celery import current_app
@@ -25,7 +26,7 @@ ASSURED = 8
 CHUNK = 200
 # Seconds between two claims under load: a few tasks with many ids cost less than many with few.
 CLAIM_SECONDS = 0.025
-# A look at the queue may take this share of the time; with thousands of endpoints it comes less often.
+# Looks that find nothing may take this share of the time; with thousands of endpoints they come less often.
 LOOK_SHARE = 0.1
 
 # One index probe an endpoint that has rows, however many rows there are.
@@ -96,13 +97,16 @@ class Relay:
         began = time.monotonic()
         if began < self._not_before:
             return 0
-        callback_ids, leased_until = claim()
-        took = time.monotonic() - began
+        heads = _heads()
+        waiting = any(due for _endpoint, due in heads)
+        callback_ids, leased_until = _claim(heads) if waiting else ([], None)
         if leased_until is None:
-            self._not_before = began + took / LOOK_SHARE - LOOK_SHARE if took > LOOK_SHARE / 10 else 0.0
+            rest = (time.monotonic() - began) / LOOK_SHARE
+            # Rows are due and none may go: their endpoints are busy or rest, and will be for a while.
+            self._not_before = began + (max(rest, CLAIM_SECONDS) if waiting else rest)
             return 0
-        self._not_before = began + max(CLAIM_SECONDS, took)
         publish(callback_ids=callback_ids, leased_until=leased_until)
+        self._not_before = began + CLAIM_SECONDS
         return len(callback_ids)
 
 
@@ -112,11 +116,20 @@ def claim() -> tuple[list[str], datetime | None]:
     Returns:
         The callbacks' ids and the end of their lease; an empty list and None when nothing can go.
     """
+    return _claim(_heads())
+
+
+def _heads() -> list[tuple[UUID, bool]]:
+    """Endpoints with something due or leased, and whether something is due."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE, [LEASE_SECONDS])
-        heads = cursor.fetchall()
-        if not any(due for _endpoint, due in heads):
-            return [], None
+        return list(cursor.fetchall())
+
+
+def _claim(heads: Sequence[tuple[UUID, bool]]) -> tuple[list[str], datetime | None]:
+    if not heads:
+        return [], None
+    with connection.cursor() as cursor:
         cursor.execute(
             _CLAIM,
             {

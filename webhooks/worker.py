@@ -1,5 +1,6 @@
 """The long-lived part of a worker that consumes the queue ``webhooks``: a dispatcher and its recorder."""
 
+import resource
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -76,6 +77,7 @@ class DispatcherStep(bootsteps.StartStopStep):
         return QUEUE in parent.app.amqp.queues.consume_from
 
     def start(self, parent: Any) -> None:
+        _raise_file_limit()
         running()
         log.info("callbacks.started")
 
@@ -85,3 +87,11 @@ class DispatcherStep(bootsteps.StartStopStep):
 
     def terminate(self, parent: Any) -> None:
         self.stop(parent)
+
+
+def _raise_file_limit() -> None:
+    """A connection is a file, and the usual soft limit of 1,024 is less than what endpoints may take together."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

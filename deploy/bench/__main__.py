@@ -16,13 +16,13 @@ from deploy.bench.lanes import Bench, BenchError
 from deploy.bench.peers import PeerError
 from deploy.bench.stack import Stack, StackError
 
+_BEGAN = time.monotonic()
 FAILURES = (BenchError, PeerError, StackError, load.LoadError)
 
 
 def main() -> int:
     options = _arguments()
     wanted = [*options.scenario, *options.set] or list(scenarios.NAMES)
-    began = time.monotonic()
     results: dict[str, Any] = {}
     try:
         with (
@@ -40,7 +40,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    seconds = round(time.monotonic() - began, 1)
+    seconds = round(time.monotonic() - _BEGAN, 1)
     shown = {"quick": options.quick, "seconds": seconds, "machine": machine, "restarts": restarts}
     print(json.dumps({**shown, "scenarios": results}, indent=1))
     return 0 if all(_is_right(result) for result in results.values()) else 1
@@ -116,7 +116,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(f"{time.monotonic() - _BEGAN:6.1f} s  {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 import threading
 from array import array
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -29,6 +29,12 @@ class _Callback(msgspec.Struct):
 
 
 _read = msgspec.json.Decoder(_Callback).decode
+
+
+class _Connection(listener.Connection):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
 
 class Sink:
@@ -55,7 +61,7 @@ class Sink:
 
 async def _serve() -> None:
     sink, loop, ended = Sink(), asyncio.get_running_loop(), asyncio.Event()
-    server = await listener.listen(sink.received)
+    server = await loop.create_server(lambda: _Connection(sink.received), "127.0.0.1", 0, backlog=1024)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
 
     def answer(line: str) -> None:

@@ -52,12 +52,14 @@ def _items(body: dict[str, Any]) -> list[Any]:
     faults = schema.Faults()
     for name in body.keys() - {"messages", "defaults"}:
         faults.add(name, "UNKNOWN_MEMBER", "There is no such member.")
-    messages, defaults = body.get("messages"), body.get("defaults") or {}
+    messages, defaults = body.get("messages"), body.get("defaults")
     if type(messages) is not list or not messages:
         faults.add("messages", "REQUIRED", "An array of 1 to 1,000 messages.")
     elif len(messages) > LARGEST:
         raise errors.BatchTooLarge(details=[Detail("messages", "TOO_MANY", f"At most {LARGEST:,} messages.")])
-    if type(defaults) is not dict:
+    if defaults is None:
+        defaults = {}
+    elif type(defaults) is not dict:
         faults.add("defaults", "INVALID_TYPE", "Must be an object.")
         defaults = {}
     for name in defaults.keys() - (schema.MEMBERS - {"clientMessageId"}):

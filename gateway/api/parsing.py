@@ -49,6 +49,8 @@ def load(request: HttpRequest) -> Any:
     if length.isdecimal() and int(length) > settings.MAX_BODY_BYTES:
         _drain(request)
         raise errors.PayloadTooLarge
+    if length in {"", "0"} and "HTTP_TRANSFER_ENCODING" not in request.META:
+        raise errors.MalformedBody("The body is missing.")
     encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity")
     if not _json_type.fullmatch(request.META.get("CONTENT_TYPE") or "") or encoding != "identity":
         _drain(request)

@@ -291,7 +291,7 @@ def _template(draft: Submission, value: Any, path: str, channel: str, faults: Fa
             faults.add(f"{path}.{name}", "REQUIRED", "This member is required.")
         elif value.get(name) is not None:
             _is_text(value[name], f"{path}.{name}", faults)
-    if type(value.get("variables") or {}) is not dict:
+    if value.get("variables") is not None and type(value["variables"]) is not dict:
         faults.add(f"{path}.variables", "INVALID_TYPE", "Must be an object.")
     if not faults:
         faults.add(path, errors.TemplateNotFound.code, errors.TemplateNotFound.message)

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -133,8 +134,8 @@ def test_tells_the_other_apps_of_what_was_accepted(acme, monkeypatch):
 def test_is_read_with_the_moment_of_each_status(acme, other):
     key = acme.post("/v1/messages", message()).json["id"]
     now = datetime.now(tz=UTC)
-    lifecycle.move(moves=[Move(key, Status.SENDING, now)])
-    lifecycle.move(moves=[Move(key, Status.SENT, now, operator="demo", operator_code="0x0")])
+    lifecycle.move(moves=[Move(UUID(key), Status.SENDING, now)])
+    lifecycle.move(moves=[Move(UUID(key), Status.SENT, now, operator="demo", operator_code="0x0")])
     answer = acme.get(f"/v1/messages/{key}")
     assert (answer.json["status"], answer.json["statusCode"], answer.json["operator"]) == ("sent", 210, "demo")
     assert set(answer.json["timestamps"]) == {"accepted", "sent"}
@@ -178,7 +179,7 @@ def test_can_be_cancelled_until_an_operator_has_it(acme):
 
 def test_cannot_be_cancelled_once_an_operator_has_it(acme):
     key = acme.post("/v1/messages", message()).json["id"]
-    lifecycle.move(moves=[Move(key, Status.SENDING, datetime.now(tz=UTC))])
+    lifecycle.move(moves=[Move(UUID(key), Status.SENDING, datetime.now(tz=UTC))])
     DueMessage.objects.all().delete()
     answer = acme.post(f"/v1/messages/{key}/cancel")
     assert (answer.status, answer.code) == (409, "ALREADY_SENT")

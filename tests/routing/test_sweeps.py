@@ -53,7 +53,7 @@ def test_it_returns_what_nobody_took_in_time(leased, now):
 def test_it_returns_what_a_silent_worker_had_in_hand(leased, now):
     operator, keys = leased()
     take(now)
-    age_leases(10)
+    age_leases(15)
     report(operator, ago=30)
     assert sweeps.reclaim(now=now) == 2
     assert {status_of(key) for key in keys} == {"queued"}
@@ -63,7 +63,7 @@ def test_it_returns_what_a_silent_worker_had_in_hand(leased, now):
 def test_it_leaves_what_a_speaking_worker_has_in_hand(leased, now):
     leased()
     take(now)
-    age_leases(10)
+    age_leases(15)
     assert sweeps.reclaim(now=now) == 0
 
 
@@ -77,7 +77,7 @@ def test_it_does_not_send_again_where_the_operator_forbids_it(leased, now):
     _operator, keys = leased(on_unknown_outcome=Operator.UnknownOutcome.UNKNOWN)
     take(now)
     OperatorState.objects.all().delete()
-    age_leases(10)
+    age_leases(15)
     sweeps.reclaim(now=now)
     assert {status_of(key) for key in keys} == {"sent"}
     assert not DueMessage.objects.exists()

@@ -67,7 +67,18 @@ def transport(kind, operator, sink):
 
 def outbound(text="hello", *, parts=1, not_before=0.0):
     return Outbound(
-        uuid.uuid4(), uuid.uuid4(), 1, "sms", "+14155550101", "ACME", text, None, parts, None, None, not_before
+        uuid.uuid4(),
+        uuid.uuid4(),
+        1,
+        "sms",
+        "+14155550101",
+        "ACME",
+        text,
+        None,
+        parts,
+        None,
+        None,
+        not_before,
     )
 
 

@@ -53,9 +53,7 @@ def wait(condition, seconds=5.0):
 
 def outbound(text="hello", recipient="+14155550101", **fields):
     shared = {"sender": "ACME", "content": None, "parts": 1, "metadata": None, "expires_at": None}
-    return Outbound(
-        uuid.uuid4(), uuid.uuid4(), 1, "sms", recipient, text=text, **shared | fields
-    )
+    return Outbound(uuid.uuid4(), uuid.uuid4(), 1, "sms", recipient, text=text, **shared | fields)
 
 
 class Answers:
@@ -177,7 +175,7 @@ def test_it_reads_every_final_state(outcome, state):
 
 
 def test_it_hands_on_what_handsets_send():
-    with bound() as (transport, smsc, sink):
+    with bound() as (_transport, smsc, sink):
         smsc.inject_mo("33612345678", "38080", "Grüße ✓")
         arrived = sink.arrived.get(timeout=3)
         assert isinstance(arrived, Inbound)

@@ -37,8 +37,7 @@ class Collection(views.View):
         rows = Webhook.objects.for_tenant(views.credential(request).tenant_id).order_by("id")
         start = page * size
         # A row number beyond bigint would be the database's error.
-        found = [] if start > _LAST_PAGE else rows[start : start + size]
-        data = [shown(webhook) for webhook in found]
+        data = [] if start > _LAST_PAGE else [shown(webhook) for webhook in rows[start : start + size]]
         return views.answer(request, {"page": page, "pageSize": size, "pageData": data})
 
 

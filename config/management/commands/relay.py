@@ -12,12 +12,12 @@ from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 from django.db import connection
 from kombu.exceptions import OperationalError as BrokerError
-from webhooks.relay import Relay as CallbackRelay
 
 from config import housekeeping
 from config.celery import app
 from routing import sweeps
 from routing.relay import Relay as MessageRelay
+from webhooks.relay import Relay as CallbackRelay
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +68,12 @@ class Loop(threading.Thread):
                 found = self._turn()
             except (DatabaseError, BrokerError, OSError) as error:
                 log.warning("relay.turn_failed", loop=self.name, error=repr(error))
+                connection.close()
+                self._stopping.wait(AWAY_SECONDS)
+                continue
+            except Exception:
+                # A loop that ended would leave a process that looks alive and moves nothing.
+                log.exception("relay.turn_broken", loop=self.name)
                 connection.close()
                 self._stopping.wait(AWAY_SECONDS)
                 continue

@@ -22,6 +22,8 @@ OVERLAP = timedelta(seconds=3)
 BUSY = 300
 # A message that comes to no end is shown as far as it came.
 PATIENCE_SECONDS = 8.0
+# One that ended and has no callback by then has no webhook to be told.
+CALLBACK_SECONDS = 2.0
 
 _NEWS = """
 SELECT e.id, e.message_id, e.tenant_id, e.type, e.occurred_at, m.recipient, m.channel, m.error_code
@@ -41,8 +43,12 @@ class Journey:
     channel: str
     seen_at: float = field(default_factory=time.monotonic)
     steps: list[tuple[str, datetime]] = field(default_factory=list)
-    ended: bool = False
+    ended_at: float | None = None
     error_code: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_at is not None
 
     def line(self) -> str:
         """``12:00:01 sms +1415…01 accepted → sent 12 ms → delivered 230 ms → callback 245 ms``."""
@@ -118,18 +124,16 @@ class Watcher:
         if journey is None or not type_.startswith("message."):
             return
         journey.steps.append((type_.removeprefix("message."), at))
-        journey.ended = journey.ended or type_ in _ENDED
+        if type_ in _ENDED and not journey.ended:
+            journey.ended_at = time.monotonic()
         journey.error_code = error_code
 
     def _complete(self) -> Iterator[str]:
         for message_id, journey in list(self._journeys.items()):
-            waited = time.monotonic() - journey.seen_at
             callbacks = self._callbacks(message_id, journey) if journey.ended else []
-            # A callback's row is made with the status; one that is not there will not come.
-            if (
-                journey.ended and all(step[1] is not None for step in callbacks)
-            ) or waited > PATIENCE_SECONDS:
-                journey.steps += [step for step in callbacks if step[1] is not None]
+            waited = time.monotonic() - (journey.ended_at or journey.seen_at)
+            if callbacks or waited > (CALLBACK_SECONDS if journey.ended else PATIENCE_SECONDS):
+                journey.steps += callbacks
                 del self._journeys[message_id]
                 yield journey.line()
 
