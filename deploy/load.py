@@ -149,6 +149,7 @@ class Drive:
         self._open: set[_Connection] = set()
         self._unanswered = len(calls)
         self._progress = 0.0
+        self._over = False
 
     async def run(self) -> tuple[float, float]:
         """Send everything; the moments of the first call and of the last answer (seconds since the epoch).
@@ -169,9 +170,16 @@ class Drive:
             await self._done
         finally:
             watch.cancel()
-            for connection in self._open:
-                connection.close()
+            await self._close()
         return began, max(self.answered_at)
+
+    async def _close(self) -> None:
+        """End all connections, and wait until they have ended."""
+        self._over = True
+        for connection in self._open:
+            connection.abort()
+        while self._open:
+            await asyncio.sleep(0)
 
     async def open(self) -> "_Connection":
         """Raises LoadError when nobody listens."""
@@ -231,9 +239,9 @@ class Drive:
 
     def lost(self, connection: "_Connection", number: int | None) -> None:
         """A connection ended; its unanswered call goes again on a new one."""
-        if self._done.done():
-            return
         self._open.discard(connection)
+        if self._over:
+            return
         if connection in self._idle:
             self._idle.remove(connection)
         if number is not None:
@@ -242,7 +250,7 @@ class Drive:
         self._loop.call_later(PAUSE_SECONDS, lambda: self._loop.create_task(self._replace()))
 
     async def _replace(self) -> None:
-        while not self._done.done():
+        while not self._over:
             try:
                 self.next(await self.open())
             except LoadError:
@@ -309,8 +317,8 @@ class _Connection(asyncio.Protocol):
         number, self._number = self._number, None
         self._drive.lost(self, number)
 
-    def close(self) -> None:
-        self._transport.close()
+    def abort(self) -> None:
+        self._transport.abort()
 
 
 async def submit(job: Job, calls: Sequence[bytes]) -> Result:

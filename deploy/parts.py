@@ -105,7 +105,7 @@ def _demo(plan: Plan) -> Iterator[Part]:
         ready=_accepts(plan.listener_port),
         stop_order=STOP_PEERS,
     )
-    yield _python(plan, "watch", "manage.py", "watch", late=True, stdout="-", stop_order=STOP_PEERS)
+    yield _python(plan, "watch", "-m", "deploy.watch", late=True, stdout="-", stop_order=STOP_PEERS)
 
 
 def _demo_options(plan: Plan) -> list[str]:

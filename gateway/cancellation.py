@@ -25,7 +25,9 @@ def cancel(*, tenant_id: int, message_id: UUID, now: datetime) -> None:
             if not lifecycle.move(moves=[Move(message_id, Status.CANCELED, now)]):
                 raise errors.AlreadySent
             return
-    status = Message.objects.for_tenant(tenant_id).filter(pk=message_id).values_list("status", flat=True).first()
+    status = (
+        Message.objects.for_tenant(tenant_id).filter(pk=message_id).values_list("status", flat=True).first()
+    )
     if status is None:
         raise errors.NotFound
     if status != Status.CANCELED:

@@ -1,12 +1,12 @@
-"""What is submitted, and its rows messages as COPY reads them: 1,000 take 4 ms to write out, half of what an adapter a value costs.
+r"""What is submitted, and how it is written: as COPY's text format, at half of what an adapter a value costs.
 
-Source: PostgreSQL's COPY, text format: tab between columns, ``\\N`` for null, backslash escapes.
+Source: PostgreSQL's COPY, text format: tab between columns, ``\N`` for null, backslash escapes.
 """
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 

@@ -30,7 +30,7 @@ class Detail(NamedTuple):
     message: str
 
 
-class Problem(Exception):  # noqa: N818 - the tree's names are what a client reads
+class Problem(Exception):
     """``message`` is for the tenant; ``headers`` go with the HTTP answer; ``body`` adds members to it."""
 
     code: ClassVar[str] = ""

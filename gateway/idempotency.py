@@ -1,4 +1,4 @@
-"""A client's id for a request leads to one resource for 24 hours, however often and however simultaneously it comes."""
+"""A client's id for a request leads to one resource for 24 hours, however often it comes, and at one instant too."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -118,7 +118,7 @@ def _durably(*, work: Callable[[], T], message_ids: Sequence[UUID]) -> T:
         return reached[0]
 
     # The first statement finds out whether the connection works; asking before would cost each request a trip.
-    connection.health_check_done = True
+    connection.health_check_done = True  # type: ignore[attr-defined]
     try:
         return once()
     except (OperationalError, InterfaceError) as error:

@@ -33,7 +33,13 @@ class Caller:
         return self.send("POST", path, json.dumps(body).encode(), **headers)
 
     def send(
-        self, method: str, path: str, body: bytes = b"", *, content_type: str = "application/json", **headers: str
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        content_type: str = "application/json",
+        **headers: str,
     ) -> "Answer":
         given = {"authorization": f"Bearer {self.api_key}"} | {
             name.replace("_", "-"): value for name, value in headers.items()

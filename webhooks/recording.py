@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from django.db import (
@@ -236,7 +237,7 @@ def record(*, results: Sequence[Result], roll: Callable[[], float] = random.rand
             _record_failed(failed, roll)
 
 
-def _columns(results: Sequence[Result]) -> dict[str, object]:
+def _columns(results: Sequence[Result]) -> dict[str, Any]:
     keys = [result.item.callback_id for result in results]
     return {
         "ids": keys,

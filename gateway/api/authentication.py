@@ -41,7 +41,9 @@ class HasPermission(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         needed = getattr(view, "permissions", {}).get(request.method, getattr(view, "permission", None))
-        if needed is not None and needed not in request.auth.permissions:
+        caller = request.auth
+        assert isinstance(caller, Credential)
+        if needed is not None and needed not in caller.permissions:
             detail = Detail("", "PERMISSION_MISSING", f"The key needs the permission {needed}.")
             raise errors.PermissionDenied(details=[detail])
         return True

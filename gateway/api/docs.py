@@ -29,7 +29,8 @@ class Docs(PublicView):
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
-    "pre{background:#f5f6f8;padding:.8rem;overflow-x:auto;border-radius:6px}code,pre{font:14px ui-monospace,monospace}"
+    "pre{background:#f5f6f8;padding:.8rem;overflow-x:auto;border-radius:6px}"
+    "code,pre{font:14px ui-monospace,monospace}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;"
     "border-bottom:1px solid #dde1e6}h2{margin-top:2.2rem}.m{font-weight:600;color:#0b57d0}"
 )
@@ -57,7 +58,9 @@ def _page(base: str) -> str:
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Trunkline API</title><style>{_STYLE}</style>"
         f"<h1>Trunkline API</h1><p>{html.escape(document['info']['description'])}</p>"
         "<p>The same for programs: <a href=/v1/openapi.json>OpenAPI 3.1</a>. A key:"
-        "<pre>manage.py create_tenant Acme\nmanage.py issue_key --tenant acme --name first\nexport KEY=tl_live_…</pre>"
+        "<pre>manage.py create_tenant Acme\n"
+        "manage.py issue_key --tenant acme --name first\n"
+        "export KEY=tl_live_…</pre>"
         f"{calls}<h2>Error codes</h2><table><tr><th>Code<th>Status<th>Meaning<th>What to do{codes}</table></html>"
     )
 

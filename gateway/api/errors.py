@@ -58,7 +58,9 @@ def respond(problem: Problem, request: HttpRequest | None) -> HttpResponse:
     """The error body, its status and its headers."""
     request_id = requestid.of(request)
     response = HttpResponse(
-        rendering.encode({**body(problem), "retryable": problem.retryable, **problem.body, "requestId": request_id}),
+        rendering.encode(
+            {**body(problem), "retryable": problem.retryable, **problem.body, "requestId": request_id}
+        ),
         content_type=rendering.CONTENT_TYPE,
         status=problem.status,
         headers=problem.headers,

@@ -107,14 +107,14 @@ def _read(tenant_id: int, key: UUID) -> dict[str, Any]:
     moments = {
         event["status"]: stamp(event["occurred_at"]) for event in _events(tenant_id, key) if event["status"]
     }
-    return _resource(row) | {"timestamps": moments}
+    return _resource(dict(row)) | {"timestamps": moments}
 
 
 def _events(tenant_id: int, key: UUID) -> list[dict[str, Any]]:
     # An event's key is never older than its message's moment: the partitions before it are not looked at.
     since = ids.floor(ids.moment(key))
     rows = Event.objects.for_tenant(tenant_id).filter(message_id=key, id__gte=since)
-    return list(rows.order_by("sequence").values())
+    return [dict(row) for row in rows.order_by("sequence").values()]
 
 
 def _resource(row: dict[str, Any]) -> dict[str, Any]:
@@ -170,8 +170,19 @@ def _stamped(line: dict[str, Any]) -> dict[str, Any]:
 
 
 _FILTERS = frozenset(
-    {"limit", "cursor", "status", "channel", "to", "batchId", "clientMessageId", "createdAfter", "createdBefore"}
+    {
+        "limit",
+        "cursor",
+        "status",
+        "channel",
+        "to",
+        "batchId",
+        "clientMessageId",
+        "createdAfter",
+        "createdBefore",
+    }
 )
+_ALLOWED = {"status": [status.value for status in Status], "channel": list(schema.CHANNELS)}
 _COLUMNS = {
     "status": "status",
     "channel": "channel",
@@ -187,9 +198,9 @@ def _listed(tenant_id: int, given: dict[str, str]) -> Any:
     for name, column in _COLUMNS.items():
         if name in given:
             rows = rows.filter(**{column: _value(name, given[name])})
-    for name in given:
+    for name, text in given.items():
         if name.startswith("metadata."):
-            rows = rows.filter(metadata__contains={name.removeprefix("metadata."): given[name]})
+            rows = rows.filter(metadata__contains={name.removeprefix("metadata."): text})
     if "createdAfter" in given:
         rows = rows.filter(id__gte=ids.floor(_moment("createdAfter", given["createdAfter"])))
     if "createdBefore" in given:
@@ -204,9 +215,9 @@ def _value(name: str, text: str) -> object:
     Raises:
         errors.Invalid: it cannot be one.
     """
-    allowed = {"status": set(Status), "channel": set(schema.CHANNELS)}.get(name)
+    allowed = _ALLOWED.get(name)
     if allowed is not None and text not in allowed:
-        raise errors.Invalid(details=[Detail(name, "INVALID_VALUE", f"One of {', '.join(sorted(allowed))}.")])
+        raise errors.Invalid(details=[Detail(name, "INVALID_VALUE", f"One of {', '.join(allowed)}.")])
     if name != "batchId":
         return text
     try:

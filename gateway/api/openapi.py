@@ -52,10 +52,16 @@ def _ref(name: str) -> Json:
 def _null(kind: Json | str) -> Json:
     """The kind, or null."""
     shape = {"type": kind} if isinstance(kind, str) else kind
-    return {**shape, "type": [shape["type"], "null"]} if "type" in shape else {"anyOf": [shape, {"type": "null"}]}
+    return (
+        {**shape, "type": [shape["type"], "null"]}
+        if "type" in shape
+        else {"anyOf": [shape, {"type": "null"}]}
+    )
 
 
-def _object(properties: Json, *, required: tuple[str, ...] = (), closed: bool = False, about: str = "") -> Json:
+def _object(
+    properties: Json, *, required: tuple[str, ...] = (), closed: bool = False, about: str = ""
+) -> Json:
     shape: Json = {"type": "object", "properties": properties}
     if required:
         shape["required"] = list(required)
@@ -66,7 +72,11 @@ def _object(properties: Json, *, required: tuple[str, ...] = (), closed: bool = 
 
 def _answer(about: str, name: str, headers: Json | None = None) -> Json:
     content = {"application/json": {"schema": _ref(name)}}
-    return {"description": about, "content": content, "headers": {"X-Request-Id": _TEXT_HEADER} | (headers or {})}
+    return {
+        "description": about,
+        "content": content,
+        "headers": {"X-Request-Id": _TEXT_HEADER} | (headers or {}),
+    }
 
 
 _TEXT_HEADER: Json = {"schema": {"type": "string"}}
@@ -290,7 +300,11 @@ def _page(name: str) -> Json:
     )
 
 
-_SCHEMAS |= {"MessagePage": _page("Message"), "EventPage": _page("Event"), "ErrorCodePage": _page("ErrorCode")}
+_SCHEMAS |= {
+    "MessagePage": _page("Message"),
+    "EventPage": _page("Event"),
+    "ErrorCodePage": _page("ErrorCode"),
+}
 
 _REASONS: dict[str, str] = {
     "400": "Malformed or invalid; see errorCode and details.",

@@ -1,4 +1,4 @@
-"""Cursor pages: ``{"data": [...], "nextCursor": "..."|null}``, ``limit`` 1–1000, 100 when not given."""
+"""Cursor pages: ``{"data": [...], "nextCursor": "..."|null}``, ``limit`` 1 to 1000, 100 when not given."""
 
 import base64
 import binascii
@@ -29,7 +29,7 @@ def parameters(request: Request, *, known: Collection[str], prefixes: tuple[str,
             faults.append(Detail(name.replace("\0", ""), "INVALID_VALUE", "Give one plain value."))
     if faults:
         raise errors.Invalid(details=faults)
-    return {name: query[name] for name in query}
+    return {name: str(query[name]) for name in query}
 
 
 def limit_of(given: dict[str, str]) -> int:

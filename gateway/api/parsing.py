@@ -67,14 +67,16 @@ def _stream(request: HttpRequest) -> Stream:
 
 
 def _read(stream: Stream, limit: int) -> bytes:
-    body = stream.read(limit + 1)
+    chunks = [stream.read(limit + 1)]
+    size = len(chunks[0])
     # A server may hand out less than was asked for before the end.
-    while body and len(body) <= limit and (more := stream.read(limit + 1 - len(body))):
-        body += more
-    if len(body) > limit:
+    while chunks[-1] and size <= limit:
+        chunks.append(stream.read(limit + 1 - size))
+        size += len(chunks[-1])
+    if size > limit:
         _read_off(stream)
         raise errors.PayloadTooLarge
-    return body
+    return b"".join(chunks)
 
 
 def _drain(request: HttpRequest) -> None:
@@ -112,9 +114,9 @@ def decode(body: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        seen: set[str] = set()
-        name = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise ValueError(f"the name {json.dumps(name)} occurs twice in one object")
+        names = [name for name, _ in pairs]
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise ValueError(f"the name {json.dumps(twice)} occurs twice in one object")
     return members
 
 

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -45,7 +44,7 @@ class StrictRequest(Request):
 class View(APIView):
     """A view says what a method takes with ``permission`` or ``permissions`` (see HasPermission)."""
 
-    http_method_names: ClassVar[list[str]] = ["get", "post", "put", "patch", "delete", "head"]
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     permission: ClassVar[str | None] = None
     permissions: ClassVar[dict[str, str]] = {}
 
@@ -58,9 +57,7 @@ class View(APIView):
         self.check_permissions(request)
         self.check_throttles(request)
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         request_id = requestid.of(request._request)
         response.headers[requestid.HEADER] = request_id
         if isinstance(response, Response):
@@ -68,7 +65,7 @@ class View(APIView):
                 response.data.setdefault("requestId", request_id)
             response.accepted_renderer = _renderer
             response.accepted_media_type = rendering.CONTENT_TYPE
-            response.renderer_context = {}
+            response.renderer_context = {}  # type: ignore[attr-defined]
         for name, value in self.headers.items():
             response.headers[name] = value
         return response
@@ -106,7 +103,9 @@ class Unknown(PublicView):
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    return _json(request, errors.Invalid("The request cannot be read.")) or defaults.bad_request(request, exception)
+    return _json(request, errors.Invalid("The request cannot be read.")) or defaults.bad_request(
+        request, exception
+    )
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from standardwebhooks import Webhook
 
-from deploy import demo, load
+from deploy import child, demo, load
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 
@@ -132,13 +132,12 @@ def home_of(platform, folder):
 
 def started(environment, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "deploy.demo", *arguments],
+        # Takes SIGINT even where a shell has set it to be ignored.
+        child.command([sys.executable, "-m", "deploy.demo", *arguments]),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell may have set it to be ignored, and the demo would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

@@ -4,9 +4,9 @@ import sys
 import time
 
 import pytest
-from tests.deploy.processes import eventually
 
 from deploy import measure
+from tests.deploy.processes import eventually
 
 pytestmark = pytest.mark.skipif(not measure.PROC.joinpath("self/stat").exists(), reason="needs /proc")
 

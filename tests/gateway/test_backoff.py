@@ -3,7 +3,9 @@ import pytest
 from gateway import backoff
 
 
-@pytest.mark.parametrize(("attempt", "expected"), [(1, 5), (2, 10), (3, 20), (9, 1280), (12, 3600), (9999, 3600)])
+@pytest.mark.parametrize(
+    ("attempt", "expected"), [(1, 5), (2, 10), (3, 20), (9, 1280), (12, 3600), (9999, 3600)]
+)
 def test_doubles_up_to_its_cap(attempt, expected):
     assert backoff.delay(attempt=attempt, base=5, cap=3600, spread=0, chance=0.9) == expected
 

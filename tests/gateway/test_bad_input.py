@@ -102,8 +102,16 @@ BODIES = {
     "a trailing comma": (b'{"to":"+14155550101",}', 400, "MALFORMED_BODY"),
     "NaN": (b'{"to":NaN}', 400, "MALFORMED_BODY"),
     "Infinity": (b'{"to":-Infinity}', 400, "MALFORMED_BODY"),
-    "a name twice": (b'{"to":"+14155550101","to":"+14155550102","content":{"text":"a"}}', 400, "MALFORMED_BODY"),
-    "a name twice, deeper": (b'{"to":"+14155550101","content":{"text":"a","text":"b"}}', 400, "MALFORMED_BODY"),
+    "a name twice": (
+        b'{"to":"+14155550101","to":"+14155550102","content":{"text":"a"}}',
+        400,
+        "MALFORMED_BODY",
+    ),
+    "a name twice, deeper": (
+        b'{"to":"+14155550101","content":{"text":"a","text":"b"}}',
+        400,
+        "MALFORMED_BODY",
+    ),
     "NUL": (b'{"to":"+14155550101","content":{"text":"a\\u0000b"}}', 400, "MALFORMED_BODY"),
     "NUL in a name": (b'{"a\\u0000":1}', 400, "MALFORMED_BODY"),
     "a raw NUL": (b'{"to":"a\0"}', 400, "MALFORMED_BODY"),
@@ -120,7 +128,12 @@ BODIES = {
     "3 MiB": (HUGE, 413, "PAYLOAD_TOO_LARGE"),
 }
 
-TYPES = ["", "text/plain", "application/x-www-form-urlencoded", "application/xml", "application/jsonx"] + [
+TYPES = [
+    "",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "application/xml",
+    "application/jsonx",
     "application/json; charset=latin-1",
     "multipart/form-data; boundary=x",
     "application/json; charset=utf-8; x=y; z",
@@ -203,7 +216,8 @@ def test_refuses_a_method(acme, method, path, allowed):
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1", "/v1/", "/v1/nope", "/v1/messages//", "/v1/messages/x/y/z", "/v1/%00", "/v1/%ff", "/v1/a\nb"]
+    "path",
+    ["/v1", "/v1/", "/v1/nope", "/v1/messages//", "/v1/messages/x/y/z", "/v1/%00", "/v1/%ff", "/v1/a\nb"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_knows_no_such_path(acme, method, path):
@@ -220,7 +234,11 @@ def test_knows_no_such_path(acme, method, path):
         ({"messages": [message()], "nope": 1}, "VALIDATION_FAILED", "nope"),
         ({"messages": [message()], "defaults": []}, "VALIDATION_FAILED", "defaults"),
         ({"messages": [message()], "defaults": 5}, "VALIDATION_FAILED", "defaults"),
-        ({"messages": [message()], "defaults": {"clientMessageId": "a"}}, "VALIDATION_FAILED", "defaults.clientMessageId"),
+        (
+            {"messages": [message()], "defaults": {"clientMessageId": "a"}},
+            "VALIDATION_FAILED",
+            "defaults.clientMessageId",
+        ),
         ({"messages": [message()], "defaults": {"nope": "a"}}, "VALIDATION_FAILED", "defaults.nope"),
         ({"messages": [message()] * 1001}, "BATCH_TOO_LARGE", "messages"),
         ({"messages": [5, None, "x"]}, "ALL_MESSAGES_INVALID", "messages[0]"),

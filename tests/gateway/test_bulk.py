@@ -5,7 +5,14 @@ from tests.factories import message
 def test_gives_each_message_its_result_in_order(acme):
     answer = acme.post(
         "/v1/messages/bulk",
-        {"messages": [message(clientMessageId="a"), message(to="nonsense"), message(), {"to": "+14155550103"}]},
+        {
+            "messages": [
+                message(clientMessageId="a"),
+                message(to="nonsense"),
+                message(),
+                {"to": "+14155550103"},
+            ]
+        },
     )
     assert (answer.status, answer.json["accepted"], answer.json["rejected"]) == (200, 2, 2)
     first, second, third, fourth = answer.json["results"]
@@ -48,5 +55,7 @@ def test_takes_a_thousand(acme, django_assert_max_num_queries):
 
 def test_gives_one_message_and_one_bulk_item_the_same_identity(acme):
     one = acme.post("/v1/messages", message(clientMessageId="a"))
-    bulk = acme.post("/v1/messages/bulk", {"defaults": {"to": "+14155550101"}, "messages": [message(clientMessageId="a")]})
+    bulk = acme.post(
+        "/v1/messages/bulk", {"defaults": {"to": "+14155550101"}, "messages": [message(clientMessageId="a")]}
+    )
     assert bulk.json["results"][0]["id"] == one.json["id"]

@@ -39,8 +39,22 @@ def test_makes_no_tenant_that_makes_no_sense(arguments):
 
 def test_issues_and_revokes_a_key():
     run("create_tenant", "Acme")
-    first = run("issue_key", "--tenant", "acme", "--name", "one", "--permission", "messages:send", "--rate", "5", "--burst", "2")
-    second = run("issue_key", "--tenant", "Acme", "--name", "two", "--allow-ip", "::1", "--expires", "2999-01-01")
+    first = run(
+        "issue_key",
+        "--tenant",
+        "acme",
+        "--name",
+        "one",
+        "--permission",
+        "messages:send",
+        "--rate",
+        "5",
+        "--burst",
+        "2",
+    )
+    second = run(
+        "issue_key", "--tenant", "Acme", "--name", "two", "--allow-ip", "::1", "--expires", "2999-01-01"
+    )
     found = keys.find(first["apiKey"])
     assert (found.rate, found.burst, found.permissions) == (5.0, 2, {"messages:send"})
     assert keys.find(second["apiKey"]).has_secret(second["apiSecret"])
@@ -87,7 +101,18 @@ def test_ends_with_an_error_on_bad_input(arguments):
 
 def test_adds_an_operator_with_its_secrets_sealed():
     options = ["--transport", "smpp", "--host", "127.0.0.1", "--port", "2775", "--system-id", "me"]
-    run("add_operator", "one", *options, "--password", "pw", "--rate", "100", "--tls", "--set", "enquire_link_seconds=5")
+    run(
+        "add_operator",
+        "one",
+        *options,
+        "--password",
+        "pw",
+        "--rate",
+        "100",
+        "--tls",
+        "--set",
+        "enquire_link_seconds=5",
+    )
     operator = Operator.objects.get()
     assert b"pw" not in bytes(operator.secrets)
     assert operator.settings == {
@@ -101,12 +126,34 @@ def test_adds_an_operator_with_its_secrets_sealed():
 
 
 def test_changes_an_operator_only_when_told_to():
-    options = ["--transport", "smpp", "--host", "a.example", "--port", "2775", "--system-id", "me", "--password", "pw"]
+    options = [
+        "--transport",
+        "smpp",
+        "--host",
+        "a.example",
+        "--port",
+        "2775",
+        "--system-id",
+        "me",
+        "--password",
+        "pw",
+    ]
     run("add_operator", "one", *options)
     before = Operator.objects.get()
     with pytest.raises(CommandError, match="--update"):
         run("add_operator", "one", *options)
-    run("add_operator", "one", "--update", "--host", "b.example", "--rate", "7", "--inactive", "--set", "window=20")
+    run(
+        "add_operator",
+        "one",
+        "--update",
+        "--host",
+        "b.example",
+        "--rate",
+        "7",
+        "--inactive",
+        "--set",
+        "window=20",
+    )
     run("add_operator", "one", "--update", "--set", "window=null")
     after = Operator.objects.get()
     assert after.settings == {"host": "b.example", "port": 2775, "system_id": "me"}
@@ -118,7 +165,19 @@ def test_changes_an_operator_only_when_told_to():
 def test_adds_a_route():
     run("create_tenant", "Acme")
     run("add_operator", "sim", "--transport", "simulator")
-    made = run("add_route", "--operator", "sim", "--tenant", "acme", "--prefix", "+33", "--priority", "5", "--weight", "3")
+    made = run(
+        "add_route",
+        "--operator",
+        "sim",
+        "--tenant",
+        "acme",
+        "--prefix",
+        "+33",
+        "--priority",
+        "5",
+        "--weight",
+        "3",
+    )
     route = Route.objects.get()
     assert made["id"] == route.pk
     assert (route.prefix, route.priority, route.weight, route.channel) == ("33", 5, 3, "sms")

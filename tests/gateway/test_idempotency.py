@@ -46,7 +46,10 @@ def test_takes_the_header_too(acme):
     again = acme.post("/v1/messages", message(), idempotency_key="k")
     assert first.json["id"] == again.json["id"]
     assert first.json["clientMessageId"] is None
-    assert acme.post("/v1/messages", message(priority="bulk"), idempotency_key="k").code == "IDEMPOTENCY_CONFLICT"
+    assert (
+        acme.post("/v1/messages", message(priority="bulk"), idempotency_key="k").code
+        == "IDEMPOTENCY_CONFLICT"
+    )
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "caf\xe9", "a\x01"])
@@ -69,7 +72,10 @@ def test_lasts_a_day(acme):
     later = acme.post("/v1/messages", message(clientMessageId="a", priority="high"))
     assert later.status == 200
     assert later.json["id"] != first.json["id"]
-    assert acme.post("/v1/messages", message(clientMessageId="a", priority="high")).json["id"] == later.json["id"]
+    assert (
+        acme.post("/v1/messages", message(clientMessageId="a", priority="high")).json["id"]
+        == later.json["id"]
+    )
 
 
 def test_makes_one_message_of_fifty_at_the_same_instant(transactional_db, acme, together):

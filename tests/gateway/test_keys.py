@@ -35,7 +35,10 @@ def test_gives_every_permission_when_none_is_named(tenant):
 def test_keeps_neither_key_nor_secret_in_the_clear(tenant):
     api_key, secret = keys.issue(tenant=tenant, name="one")
     row = ApiKey.objects.values().get()
-    kept = b"".join(bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode() for value in row.values())
+    kept = b"".join(
+        bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
+        for value in row.values()
+    )
     assert api_key.encode() not in kept
     assert secret.encode() not in kept
 
@@ -55,7 +58,8 @@ def test_asks_again_when_its_answer_is_old(tenant, monkeypatch):
     assert keys.find(api_key)
     ApiKey.objects.update(revoked_at=NOW)
     assert keys.find(api_key), "another process has revoked it a moment ago"
-    monkeypatch.setattr(keys.time, "monotonic", lambda later=keys.time.monotonic() + 2.1: later)
+    later = keys.time.monotonic() + 2.1
+    monkeypatch.setattr(keys.time, "monotonic", lambda: later)
     assert keys.find(api_key) is None
 
 

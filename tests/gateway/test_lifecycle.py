@@ -48,7 +48,9 @@ def put(tenant, status, count=1):
 @pytest.mark.parametrize("target", Status)
 def test_makes_the_moves_of_the_table_and_no_others(tenant, facts, origin, target):
     (key,) = put(tenant, origin)
-    moved = lifecycle.move(moves=[Move(key, target, NOW, operator="demo", operator_code="raw", error_code="E")])
+    moved = lifecycle.move(
+        moves=[Move(key, target, NOW, operator="demo", operator_code="raw", error_code="E")]
+    )
     row = Message.objects.get(pk=key)
     if not statuses.may_move(origin=origin, target=target):
         assert moved == set()
@@ -81,7 +83,10 @@ def test_moves_a_message_through_its_targets_in_order(tenant):
     row = Message.objects.get(pk=key)
     assert moved == {key}
     assert (row.status, row.sent_at, row.delivered_at, row.sequence) == (Status.DELIVERED, NOW, later, 3)
-    assert list(Event.objects.order_by("sequence").values_list("type", flat=True)) == ["message.sent", "message.delivered"]
+    assert list(Event.objects.order_by("sequence").values_list("type", flat=True)) == [
+        "message.sent",
+        "message.delivered",
+    ]
 
 
 def test_moves_a_thousand_at_once(tenant, facts, django_assert_max_num_queries):

@@ -13,7 +13,9 @@ from tests.factories import make_tenant, message
 
 
 def in_(**delta) -> str:
-    return (datetime.now(tz=UTC) + timedelta(**delta)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        (datetime.now(tz=UTC) + timedelta(**delta)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
 
 
 def test_is_stored_with_its_event_and_its_place_in_the_queue(acme):
@@ -137,7 +139,11 @@ def test_is_read_with_the_moment_of_each_status(acme, other):
     lifecycle.move(moves=[Move(UUID(key), Status.SENDING, now)])
     lifecycle.move(moves=[Move(UUID(key), Status.SENT, now, operator="demo", operator_code="0x0")])
     answer = acme.get(f"/v1/messages/{key}")
-    assert (answer.json["status"], answer.json["statusCode"], answer.json["operator"]) == ("sent", 210, "demo")
+    assert (answer.json["status"], answer.json["statusCode"], answer.json["operator"]) == (
+        "sent",
+        210,
+        "demo",
+    )
     assert set(answer.json["timestamps"]) == {"accepted", "sent"}
     assert answer.json["sentAt"] == answer.json["timestamps"]["sent"]
     assert answer.json["content"] == {"text": "Your code is 123456"}
@@ -208,7 +214,9 @@ def test_lists_page_by_page_newest_first(acme, other):
 
 def test_lists_what_matches(acme):
     acme.post("/v1/messages", message(clientMessageId="one", metadata={"order": "42"}))
-    batch = acme.post("/v1/messages/bulk", {"messages": [message(to="+33612345678", channel="whatsapp")]}).json
+    batch = acme.post(
+        "/v1/messages/bulk", {"messages": [message(to="+33612345678", channel="whatsapp")]}
+    ).json
     first = acme.get("/v1/messages?clientMessageId=one").json["data"][0]
     for query, count in {
         "status=accepted": 2,
@@ -228,9 +236,26 @@ def test_lists_what_matches(acme):
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=1001", "limit=x", "limit=%C2%B2", "cursor=!", "cursor=%00", "cursor=AAAA", "status=x", "status=%00"]
-    + ["channel=fax", "batchId=x", "createdAfter=now", "createdAfter=0001-01-01T00:00:00%2B14:00", "nope=1"]
-    + ["metadata.a=%00", "metadata.%00=1", "to=1&to=2", "clientMessageId=%00"],
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=%C2%B2",
+        "cursor=!",
+        "cursor=%00",
+        "cursor=AAAA",
+        "status=x",
+        "status=%00",
+        "channel=fax",
+        "batchId=x",
+        "createdAfter=now",
+        "createdAfter=0001-01-01T00:00:00%2B14:00",
+        "nope=1",
+        "metadata.a=%00",
+        "metadata.%00=1",
+        "to=1&to=2",
+        "clientMessageId=%00",
+    ],
 )
 def test_refuses_a_query_it_does_not_understand(acme, query):
     answer = acme.get(f"/v1/messages?{query}")
@@ -242,7 +267,9 @@ def test_is_accepted_for_several_tenants_in_one_call(db):
     now = datetime.now(tz=UTC)
     first, second = make_tenant("a"), make_tenant("b")
     asked = [
-        submission.Submission(tenant_id=tenant.pk, recipient="+14155550101", text="x", key="same", fingerprint=b"f")
+        submission.Submission(
+            tenant_id=tenant.pk, recipient="+14155550101", text="x", key="same", fingerprint=b"f"
+        )
         for tenant in (first, second, first)
     ]
     outcomes = submission.accept(submissions=asked, now=now)

@@ -73,7 +73,12 @@ def test_reads_off_what_it_refuses(settings):
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"', "application/json;"],
+    [
+        "application/json",
+        "Application/JSON; charset=UTF-8",
+        'application/json;charset="utf-8"',
+        "application/json;",
+    ],
 )
 def test_takes_json_however_it_is_spelt(content_type):
     assert load(io.BytesIO(b"[]"), {"CONTENT_LENGTH": "2", "CONTENT_TYPE": content_type}) == []

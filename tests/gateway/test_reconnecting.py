@@ -1,7 +1,7 @@
 """PostgreSQL may be restarted at any moment: what was answered 200 is there, and once."""
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from gateway import submission
 from gateway.models import Message
@@ -49,7 +49,9 @@ def test_stores_a_message_once_when_the_commit_s_answer_is_lost(caller, monkeypa
     answer = caller.post("/v1/messages", message(content={"text": "once"}))
     assert answer.status == 200
     assert committed
-    assert [str(key) for key in Message.objects.filter(text="once").values_list("pk", flat=True)] == [answer.json["id"]]
+    assert [str(key) for key in Message.objects.filter(text="once").values_list("pk", flat=True)] == [
+        answer.json["id"]
+    ]
 
 
 def test_answers_503_when_there_is_nothing_to_reconnect_to(caller, monkeypatch):
@@ -65,8 +67,13 @@ def test_answers_503_when_there_is_nothing_to_reconnect_to(caller, monkeypatch):
 def test_does_not_try_again_inside_another_s_transaction(caller):
     now = Message.objects.get().created_at
     asked = submission.Submission(tenant_id=caller.tenant.pk, recipient="+14155550101", text="x")
-    with pytest.raises(submission.OperationalError), transaction.atomic():
-        terminate()
-        submission.accept(submissions=[asked], now=now)
+
+    def within_another():
+        with transaction.atomic():
+            terminate()
+            submission.accept(submissions=[asked], now=now)
+
+    with pytest.raises(OperationalError):
+        within_another()
     connection.close()
     assert Message.objects.count() == 1

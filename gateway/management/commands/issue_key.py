@@ -19,7 +19,11 @@ class Command(console.Command):
             "--permission", action="append", default=[], help="again for more; all of them when not given"
         )
         parser.add_argument(
-            "--allow-ip", action="append", default=[], metavar="CIDR", help="again for more; any address if none"
+            "--allow-ip",
+            action="append",
+            default=[],
+            metavar="CIDR",
+            help="again for more; any address if none",
         )
         parser.add_argument("--rate", type=float, help="requests per second; no limit when not given")
         parser.add_argument("--burst", type=int, help="requests at once")

@@ -40,7 +40,11 @@ def _find(prefix: str, tenant: str | None, name: str | None) -> ApiKey:
         found = found.filter(name=name)
     elif prefix.startswith(keys.PREFIX) and len(prefix) > len(keys.PREFIX):
         whole = len(prefix) > keys.SHOWN
-        found = found.filter(fingerprint=keys.fingerprint(prefix)) if whole else found.filter(prefix__startswith=prefix)
+        found = (
+            found.filter(fingerprint=keys.fingerprint(prefix))
+            if whole
+            else found.filter(prefix__startswith=prefix)
+        )
     else:
         raise CommandError(f"give the key or its first characters ({keys.PREFIX}…), or --tenant and --name")
     matches = list(found[:2])

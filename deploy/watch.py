@@ -1,5 +1,7 @@
-"""``manage.py watch``: one line a message, from accepted to its callback."""
+"""`python -m deploy.watch`: one line a message, from accepted to its callback. Plain SQL: it stays small."""
 
+import contextlib
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -8,12 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand
-from django.db import Error as DatabaseError
-from django.db import connection
+import psycopg
 
 from gateway import ids, statuses
-from gateway.hooks import hooks
 
 POLL_SECONDS = 0.25
 # Transactions end in another order than their keys were made in; nobody's takes so long.
@@ -26,9 +25,14 @@ PATIENCE_SECONDS = 8.0
 CALLBACK_SECONDS = 2.0
 
 _NEWS = """
-SELECT e.id, e.message_id, e.tenant_id, e.type, e.occurred_at, m.recipient, m.channel, m.error_code
+SELECT e.id, e.message_id, e.type, e.occurred_at, m.recipient, m.channel, m.error_code
 FROM gateway_event e JOIN gateway_message m ON m.id = e.message_id
 WHERE e.id > %s ORDER BY e.id LIMIT %s
+"""
+
+_CALLBACKS = """
+SELECT state, attempted_at FROM webhooks_callback
+WHERE message_id = %s AND attempted_at IS NOT NULL ORDER BY attempted_at
 """
 
 _ENDED = frozenset(f"message.{status}" for status in statuses.ENDED)
@@ -38,7 +42,6 @@ _ENDED = frozenset(f"message.{status}" for status in statuses.ENDED)
 class Journey:
     """A message's way so far: (word, moment) a step."""
 
-    tenant_id: int
     recipient: str
     channel: str
     seen_at: float = field(default_factory=time.monotonic)
@@ -60,21 +63,26 @@ class Journey:
         return f"{start:%H:%M:%S} {self.channel} {_masked(self.recipient)} {' → '.join(words)}"
 
 
-class Command(BaseCommand):
-    help = "Print one line a message as it goes from accepted to its callback. Ctrl-C ends it."
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        watcher = Watcher(datetime.now(tz=UTC))
+def main() -> None:
+    """Print lines until Ctrl-C; outlives restarts of the database."""
+    watcher = Watcher(_start())
+    connection: psycopg.Connection[Any] | None = None
+    with contextlib.suppress(KeyboardInterrupt):
         while True:
             try:
-                for line in watcher.turn(datetime.now(tz=UTC)):
-                    self.stdout.write(line)
-                    self.stdout.flush()
-            except DatabaseError:
-                connection.close()
-            except KeyboardInterrupt:
-                return
+                connection = connection or psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+                for line in watcher.turn(connection, datetime.now(tz=UTC)):
+                    print(line, flush=True)
+            except psycopg.Error:
+                connection = None
             time.sleep(POLL_SECONDS)
+
+
+def _start() -> datetime:
+    """Since when to look: the start of `make run`, so that a message sent at once has its line."""
+    now = datetime.now(tz=UTC)
+    started = datetime.fromtimestamp(float(os.environ.get("TRUNKLINE_STARTED_AT", now.timestamp())), tz=UTC)
+    return max(started, now - timedelta(seconds=30))
 
 
 class Watcher:
@@ -86,21 +94,19 @@ class Watcher:
         self._journeys: dict[UUID, Journey] = {}
         self._busy = False
 
-    def turn(self, now: datetime) -> Iterator[str]:
+    def turn(self, connection: psycopg.Connection[Any], now: datetime) -> Iterator[str]:
         """The lines that are complete by now."""
-        with connection.cursor() as cursor:
-            cursor.execute(_NEWS, [self._since, BUSY])
-            rows = cursor.fetchall()
+        rows = connection.execute(_NEWS, [self._since, BUSY]).fetchall()
         fresh = [row for row in rows if row[0] not in self._seen]
         if len(rows) == BUSY:
             yield from self._skip(now)
             return
         self._busy = False
         self._since = max(self._since, ids.floor(now - OVERLAP))
-        for key, message_id, tenant_id, type_, at, recipient, channel, error_code in fresh:
+        for key, message_id, type_, at, recipient, channel, error_code in fresh:
             self._remember(key)
-            self._step(message_id, Journey(tenant_id, recipient, channel), type_, at, error_code)
-        yield from self._complete()
+            self._step(message_id, Journey(recipient, channel), type_, at, error_code)
+        yield from self._complete(connection)
 
     def _skip(self, now: datetime) -> Iterator[str]:
         """Too much to show: go on from now, and say so once."""
@@ -128,27 +134,23 @@ class Watcher:
             journey.ended_at = time.monotonic()
         journey.error_code = error_code
 
-    def _complete(self) -> Iterator[str]:
+    def _complete(self, connection: psycopg.Connection[Any]) -> Iterator[str]:
         for message_id, journey in list(self._journeys.items()):
-            callbacks = self._callbacks(message_id, journey) if journey.ended else []
+            callbacks = connection.execute(_CALLBACKS, [message_id]).fetchall() if journey.ended else []
             waited = time.monotonic() - (journey.ended_at or journey.seen_at)
             if callbacks or waited > (CALLBACK_SECONDS if journey.ended else PATIENCE_SECONDS):
-                journey.steps += callbacks
+                journey.steps += [(_word(state), at) for state, at in callbacks]
                 del self._journeys[message_id]
                 yield journey.line()
 
-    def _callbacks(self, message_id: UUID, journey: Journey) -> list[tuple[str, Any]]:
-        """(word, moment) a callback; the moment is None while it is under way."""
-        return [
-            (_callback_word(line), line.get("occurredAt"))
-            for timeline in hooks.timeline
-            for line in timeline(journey.tenant_id, message_id)
-        ]
 
-
-def _callback_word(line: dict[str, Any]) -> str:
-    return "callback" if line["type"] == "callback.delivered" else line["type"].replace(".", " ")
+def _word(state: str) -> str:
+    return "callback" if state == "delivered" else f"callback failed ({state})"
 
 
 def _masked(recipient: str) -> str:
     return f"{recipient[:5]}…{recipient[-2:]}"
+
+
+if __name__ == "__main__":
+    main()

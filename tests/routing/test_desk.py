@@ -1,0 +1,166 @@
+"""A worker process's desk against a real database and a real SMSC: operators come and go, chunks are carried."""
+
+import queue
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from gateway.models import InboundMessage
+from routing import handover, queues
+from routing.desk import Desk
+from routing.models import Delivery, Operator, OperatorState, ParkedReceipt
+from routing.relay import Relay
+from smpp_bind import simulator
+from smpp_bind.simulator import Span
+from tests.routing.conftest import status_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def smsc():
+    with simulator.start_in_thread(simulator.Settings(port=0, receipt_delay=Span(0.02, 0.02))) as running:
+        yield running
+
+
+@pytest.fixture
+def operator(smsc):
+    account = {"host": "127.0.0.1", "port": smsc.port, "system_id": "esme", "window": 10}
+    return Operator.objects.create(slug="one", transport="smpp", settings=account)
+
+
+@pytest.fixture
+def consumed() -> list[set[str]]:
+    return []
+
+
+@pytest.fixture
+def desk(tmp_path, settings, consumed, db):
+    settings.JOURNAL_FOLDER = tmp_path / "journal"
+    opened = Desk(serves=None, on_queues=consumed.append)
+    handover.process.desk = opened
+    opened.start()
+    yield opened
+    if not opened.stopping.is_set():
+        opened.stop()
+    handover.process.desk = None
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """What the relay publishes, as chunks of ids."""
+    published: queue.SimpleQueue = queue.SimpleQueue()
+    monkeypatch.setattr(
+        queues, "publish", lambda *, queue, delivery_ids: published.put([str(key) for key in delivery_ids])
+    )
+    return published
+
+
+def wait(condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def is_up(operator):
+    return OperatorState.objects.filter(
+        operator_id=operator.pk, up=True, seen_at__gt=timezone.now() - timedelta(seconds=3)
+    ).exists()
+
+
+def deliver(tasks):
+    wait(lambda: Relay().tick() > 0)
+    while not tasks.empty():
+        handover.hand_over(delivery_ids=tasks.get())
+
+
+def test_it_carries_messages_to_their_receipts(desk, operator, waiting, tasks, smsc):
+    wait(lambda: is_up(operator))
+    keys = waiting(operator, 25)
+    deliver(tasks)
+    wait(lambda: {status_of(key) for key in keys} == {"delivered"})
+    assert smsc.stats()["submits"] == 25
+    assert not Delivery.objects.exists()
+    assert not ParkedReceipt.objects.exists()
+
+
+def test_it_opens_an_operator_that_is_added_while_it_runs(desk, consumed, smsc):
+    wait(lambda: consumed and consumed[-1] == set())
+    account = {"host": "127.0.0.1", "port": smsc.port, "system_id": "late"}
+    operator = Operator.objects.create(slug="late", transport="smpp", settings=account)
+    wait(lambda: is_up(operator), seconds=4)
+    assert consumed[-1] == {"operator.late"}
+
+
+def test_it_closes_an_operator_that_is_switched_off(desk, operator, consumed, smsc):
+    wait(lambda: smsc.stats()["bound"] == 1)
+    operator.active = False
+    operator.save()
+    wait(lambda: smsc.stats()["bound"] == 0)
+    wait(lambda: consumed[-1] == set())
+
+
+def test_it_binds_anew_when_the_account_changes(desk, operator, smsc):
+    wait(lambda: smsc.stats()["bound"] == 1)
+    operator.settings = operator.settings | {"binds": 2}
+    operator.save()
+    wait(lambda: smsc.stats()["bound"] == 2)
+
+
+def test_it_says_what_is_wrong_with_an_operators_settings(desk):
+    operator = Operator.objects.create(slug="bad", transport="smpp", settings={"host": "127.0.0.1"})
+    wait(lambda: OperatorState.objects.filter(operator_id=operator.pk).exists())
+    state = OperatorState.objects.get(operator_id=operator.pk)
+    assert not state.up
+    assert "port is missing" in state.detail["error"]
+
+
+def test_it_reports_a_lost_bind_at_once(desk, operator, smsc):
+    wait(lambda: is_up(operator))
+    smsc.refuse(5)
+    smsc.close_connections()
+    began = time.monotonic()
+    wait(lambda: not is_up(operator))
+    assert time.monotonic() - began < 0.9
+
+
+def test_it_gives_back_what_it_has_no_transport_for(desk, operator, waiting, tasks):
+    wait(lambda: is_up(operator))
+    (key,) = waiting(operator)
+    wait(lambda: Relay().tick() > 0)
+    operator.active = False
+    operator.save()
+    wait(lambda: operator.pk not in desk._open)
+    handover.hand_over(delivery_ids=tasks.get())
+    assert status_of(key) == "queued"
+    assert not Delivery.objects.exists()
+
+
+def test_it_drains_what_is_in_flight_when_it_stops(desk, operator, waiting, tasks, smsc):
+    wait(lambda: is_up(operator))
+    keys = waiting(operator, 10)
+    deliver(tasks)
+    desk.stop()
+    assert {status_of(key) for key in keys} <= {"sent", "delivered"}
+    assert smsc.stats()["bound"] == 0
+    assert not OperatorState.objects.filter(worker=desk.worker).exists()
+
+
+def test_it_keeps_what_handsets_send(desk, operator, smsc):
+    wait(lambda: is_up(operator))
+    smsc.inject_mo("33612345678", "38080", "Bonjour")
+    wait(lambda: InboundMessage.objects.exists())
+    message = InboundMessage.objects.get()
+    assert (message.operator, message.sender, message.text) == ("one", "33612345678", "Bonjour")
+    wait(lambda: smsc.stats()["mo_acknowledged"] == 1)
+
+
+def test_it_expires_in_hand_only_what_is_late(desk, operator, waiting, tasks):
+    wait(lambda: is_up(operator))
+    late = waiting(operator, expires_at=datetime.now(tz=UTC) + timedelta(seconds=0.1))
+    time.sleep(0.15)
+    deliver(tasks)
+    assert status_of(late[0]) == "expired"
