@@ -9,11 +9,12 @@ Environment: TRUNKLINE_HOME as for `make run`, N, SINGLE=1 for a call a message 
 
 import argparse
 import asyncio
+import contextlib
 import os
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -174,22 +175,55 @@ async def run(running: Running, *, count: int, single: bool, show: Callable[[Acc
     """
     account = Account(f"demo-{secrets.token_hex(4)}")
     received = listener.Received(b"", keep=2 * count + 100_000, on_callback=account.take)
-    server = await listener.listen(received)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    webhook = await asyncio.to_thread(
-        running.call,
-        "POST",
-        "/v1/webhooks/messages",
-        {"url": url, "method": "POST", "encoding": "JSON", "events": EVENTS, "description": "make demo"},
-    )
-    received.secret = listener.key(webhook["secret"])
-    try:
+    async with _listening(received) as url, _webhook(running, url) as secret:
+        received.secret = listener.key(secret)
         return await _send(running, account, received, count=count, single=single, show=show)
+
+
+@contextlib.asynccontextmanager
+async def _listening(received: listener.Received) -> AsyncIterator[str]:
+    """The URL of a listener that takes callbacks while the block lasts."""
+    opened: set[_Connection] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(received, opened), "127.0.0.1", 0, backlog=1024)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     finally:
-        await asyncio.shield(
-            asyncio.to_thread(running.call, "DELETE", f"/v1/webhooks/messages/{webhook['id']}")
-        )
         server.close()
+        for connection in opened:
+            connection.abort()
+        await asyncio.sleep(0)
+
+
+class _Connection(listener.Connection):
+    """One whose end does not wait for the peer's."""
+
+    def __init__(self, received: listener.Received, opened: "set[_Connection]") -> None:
+        super().__init__(received)
+        self._opened = opened
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._opened.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._opened.discard(self)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def _webhook(running: Running, url: str) -> AsyncIterator[str]:
+    """The secret of a webhook that is there while the block lasts."""
+    wish = {"url": url, "method": "POST", "encoding": "JSON", "events": EVENTS, "description": "make demo"}
+    made = await asyncio.to_thread(running.call, "POST", "/v1/webhooks/messages", wish)
+    try:
+        yield made["secret"]
+    finally:
+        path = f"/v1/webhooks/messages/{made['id']}"
+        await asyncio.shield(asyncio.to_thread(running.call, "DELETE", path))
 
 
 async def _send(
@@ -219,7 +253,8 @@ async def _send(
         complete = await _watch(account, sending, show)
     finally:
         sending.cancel()
-    return Report(account, received, count, account.last_at - began, complete)
+        await asyncio.gather(sending, return_exceptions=True)
+    return Report(account, received, count, max(0.0, account.last_at - began), complete)
 
 
 async def _watch(

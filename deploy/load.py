@@ -162,10 +162,10 @@ class Drive:
         if not self.calls:
             return time.time(), time.time()
         self._progress = loop.time()
-        opened = [await self.open() for _ in range(min(self._connections, len(self.calls)))]
         watch = loop.create_task(self._watch())
-        began = time.time()
         try:
+            opened = [await self.open() for _ in range(min(self._connections, len(self.calls)))]
+            began = time.time()
             self._begin(opened)
             await self._done
         finally:
@@ -174,12 +174,11 @@ class Drive:
         return began, max(self.answered_at)
 
     async def _close(self) -> None:
-        """End all connections, and wait until they have ended."""
+        """End all connections, which takes a turn of the loop."""
         self._over = True
         for connection in self._open:
             connection.abort()
-        while self._open:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def open(self) -> "_Connection":
         """Raises LoadError when nobody listens."""

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from gateway import backlog, copying, errors, idempotency, ids
+from gateway import backlog, errors, idempotency, ids, storing
 from gateway.combining import Combiner
-from gateway.copying import Submission
 from gateway.hooks import Fact, RouteRequest, hooks
 from gateway.idempotency import Claim, Kept, Key
 from gateway.statuses import Status
+from gateway.storing import Submission
 
 T = TypeVar("T")
 
@@ -233,7 +233,7 @@ def _write(
         return {}
     event_ids = ids.new(len(places))
     accepted: dict[int, Accepted] = {}
-    rows: list[copying.Row] = []
+    rows: list[storing.Row] = []
     for place, event_id in zip(places, event_ids, strict=True):
         s = submissions[place]
         message_id = str(message_ids[place])
@@ -241,9 +241,9 @@ def _write(
         due_at = s.send_at if waits and s.send_at is not None else now
         status = Status.SCHEDULED if waits else Status.ACCEPTED
         expires_at = None if s.validity_seconds is None else due_at + timedelta(seconds=s.validity_seconds)
-        rows.append(copying.Row(message_id, event_id, s, status.value, lanes[place], due_at, expires_at))
+        rows.append(storing.Row(message_id, event_id, s, status.value, lanes[place], due_at, expires_at))
         accepted[place] = Accepted(message_id, s, status, now)
-    copying.write(rows=rows, created_at=now, event_type=EVENT_TYPE)
+    storing.write(rows=rows, created_at=now, event_type=EVENT_TYPE)
     if hooks.fan_out:
         facts = [
             Fact(

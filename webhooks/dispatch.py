@@ -42,7 +42,7 @@ class Item:
     """One callback in hand: what to send, where, under which lease."""
 
     __slots__ = (
-        "attempt", "body", "callback_id", "destination", "endpoint", "event_id", "first_attempt_at", "lease",
+        "attempt", "began", "body", "callback_id", "destination", "endpoint", "event_id", "first_attempt_at", "lease",
         "leased_at", "started", "tenant_id",
     )  # fmt: skip
 
@@ -71,8 +71,9 @@ class Item:
         # Attempts made before this one, and the moment of the first.
         self.attempt = attempt
         self.first_attempt_at = first_attempt_at
-        # Unix time at which this attempt began.
+        # When this attempt began: Unix time to be told, monotonic time to be measured from.
         self.started = 0.0
+        self.began = 0.0
 
 
 class Lane:
@@ -155,6 +156,8 @@ class Dispatcher:
             lane.active += 1
             self._active += 1
             item.started = time.time()
+            item.began = time.monotonic()
+            item.began = time.monotonic()
             self._start(lane, item, self._loop.time() + item.destination.deadline)
 
     def _start(self, lane: Lane, item: Item, deadline: float) -> None:
@@ -218,7 +221,7 @@ class Dispatcher:
     def _end(self, lane: Lane, item: Item, outcome: Outcome) -> None:
         lane.active -= 1
         self._active -= 1
-        self._report(item, outcome, time.time() - item.started)
+        self._report(item, outcome, time.monotonic() - item.began)
         if outcome.delivered:
             if lane.parallel < MOST_PARALLEL:
                 lane.parallel += 1

@@ -247,7 +247,7 @@ def _columns(results: Sequence[Result]) -> dict[str, Any]:
         "tenants": [result.item.tenant_id for result in results],
         "numbers": [result.item.attempt + 1 for result in results],
         "started": [result.item.started for result in results],
-        "took": [int(result.took * 1000) for result in results],
+        "took": [round(result.took * 1000) for result in results],
         "codes": [result.outcome.status for result in results],
         "bodies": [outcomes.text(result.outcome.body) for result in results],
     }

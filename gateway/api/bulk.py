@@ -11,9 +11,9 @@ from gateway import errors, ids, submission
 from gateway.api import schema
 from gateway.api.errors import body as error_body
 from gateway.api.views import StrictRequest, View, answer, credential
-from gateway.copying import Submission
 from gateway.errors import Detail, Problem
 from gateway.keys import Credential
+from gateway.storing import Submission
 from gateway.submission import Accepted, Batch, Outcome, Refused
 
 LARGEST = submission.GROUP

@@ -9,11 +9,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 
 from gateway import errors
-from gateway.api import rendering, requestid
+from gateway.api import parsing, rendering, requestid
 from gateway.errors import Problem
 
 log = logging.getLogger(__name__)
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _BY_STATUS: dict[int, type[Problem]] = {
     400: errors.MalformedBody,
     401: errors.Unauthenticated,
@@ -66,6 +67,8 @@ def respond(problem: Problem, request: HttpRequest | None) -> HttpResponse:
         headers=problem.headers,
     )
     response.headers[requestid.HEADER] = request_id
+    if request is not None and request.method in _WITH_BODY and not parsing.discard(request):
+        response.headers["Connection"] = "close"
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
     if problem.status == errors.Unauthenticated.status:

@@ -17,8 +17,9 @@ from gateway import errors
 from gateway.errors import Detail
 
 _CHUNK = 64 * 1024
-# A refused body is read off this far, so that the client gets to see the answer instead of a reset.
-_DRAIN = 32 * 1024 * 1024
+# A refused body is read off this far: a server closes the connection on a client that is still sending, which
+# then sees a reset instead of the answer.
+_DRAIN = 16 * 1024 * 1024
 
 _json_type = re.compile(r"application/json\s*(?:;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?\s*", re.IGNORECASE)
 _unstorable = re.compile("[\0\ud800-\udfff]")
@@ -47,13 +48,11 @@ def load(request: HttpRequest) -> Any:
     """
     length = request.META.get("CONTENT_LENGTH") or ""
     if length.isdecimal() and int(length) > settings.MAX_BODY_BYTES:
-        _drain(request)
         raise errors.PayloadTooLarge
     if length in {"", "0"} and "HTTP_TRANSFER_ENCODING" not in request.META:
         raise errors.MalformedBody("The body is missing.")
     encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity")
     if not _json_type.fullmatch(request.META.get("CONTENT_TYPE") or "") or encoding != "identity":
-        _drain(request)
         raise errors.UnsupportedMediaType
     return decode(_read(_stream(request), settings.MAX_BODY_BYTES))
 
@@ -74,19 +73,20 @@ def _read(stream: Stream, limit: int) -> bytes:
         chunks.append(stream.read(limit + 1 - size))
         size += len(chunks[-1])
     if size > limit:
-        _read_off(stream)
         raise errors.PayloadTooLarge
     return b"".join(chunks)
 
 
-def _drain(request: HttpRequest) -> None:
-    _read_off(_stream(request))
-
-
-def _read_off(stream: Stream) -> None:
+def discard(request: HttpRequest) -> bool:
+    """Read off what is left of the body; False when that is too much, and the connection must end."""
+    stream = _stream(request)
     read = 0
-    while read < _DRAIN and (more := stream.read(_CHUNK)):
+    while read < _DRAIN:
+        more = stream.read(_CHUNK)
+        if not more:
+            return True
         read += len(more)
+    return False
 
 
 def decode(body: bytes) -> Any:

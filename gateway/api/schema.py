@@ -1,4 +1,4 @@
-"""A message as it comes over HTTP, checked member by member into a :class:`~gateway.copying.Submission`.
+"""A message as it comes over HTTP, checked member by member into a :class:`~gateway.storing.Submission`.
 
 Everything that is wrong is collected, each with the path of its member. Limits: text 1,600 characters (WhatsApp
 4,096, RCS 3,072), metadata 20 pairs and 4 KiB, callbackUrl 2,048, clientMessageId 255, sendAt 35 days, fallback 5.
@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway import errors, numbers, text
-from gateway.copying import Submission
 from gateway.errors import Detail, Problem
 from gateway.keys import Credential
+from gateway.storing import Submission
 
 PRIORITIES = {"high": 0, "normal": 1, "bulk": 2}
 # Each channel's longest text, in characters.

@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import queue
@@ -29,6 +30,7 @@ class Platform(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -40,13 +42,10 @@ class Platform(ThreadingHTTPServer):
 
     def report(self):
         while (messages := self.accepted.get()) is not None:
-            connection = None
-            for message in messages:
-                for webhook in list(self.webhooks.values()):
-                    connection = connection or HTTPConnection(urlsplit(webhook["url"]).netloc)
-                    self.send(connection, message)
-            if connection:
-                connection.close()
+            for webhook in list(self.webhooks.values()):
+                with contextlib.closing(HTTPConnection(urlsplit(webhook["url"]).netloc)) as connection:
+                    for message in messages:
+                        self.send(connection, message)
 
     def send(self, connection, message):
         for kind in ("message.sent", "message.delivered"):

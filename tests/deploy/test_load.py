@@ -18,6 +18,7 @@ class Api(ThreadingHTTPServer):
     """Accepts messages; `refusals` statuses are answered first, `hang_ups` calls are not answered at all."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)

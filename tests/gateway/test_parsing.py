@@ -7,6 +7,7 @@ from django.core.handlers.wsgi import WSGIRequest
 
 from gateway import errors
 from gateway.api import parsing
+from gateway.api.errors import respond
 
 HUGE = b'"' + b"x" * (3 * 1024 * 1024) + b'"'
 CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked"}
@@ -63,12 +64,27 @@ def test_takes_exactly_what_the_limit_allows(settings):
         load(io.BytesIO(b'"123456789"'), CHUNKED)
 
 
-def test_reads_off_what_it_refuses(settings):
+@pytest.mark.parametrize(
+    "environ", [CHUNKED, {"CONTENT_LENGTH": str(len(HUGE))}, {"CONTENT_LENGTH": "99999999"}]
+)
+def test_reads_off_what_is_refused(environ):
     """Or the client would see a reset in place of the answer."""
     stream = io.BytesIO(HUGE)
-    with pytest.raises(errors.PayloadTooLarge):
-        load(stream, CHUNKED)
+    request = WSGIRequest({"REQUEST_METHOD": "POST", "PATH_INFO": "/v1/nope", "wsgi.input": stream} | environ)
+    answer = respond(errors.UnknownPath(), request)
     assert stream.tell() == len(HUGE)
+    assert "Connection" not in answer.headers
+
+
+def test_ends_the_connection_when_there_is_no_end_of_it():
+    class Endless:
+        def read(self, size):
+            return b"x" * size
+
+    request = WSGIRequest(
+        {"REQUEST_METHOD": "POST", "PATH_INFO": "/v1/nope", "wsgi.input": Endless()} | CHUNKED
+    )
+    assert respond(errors.PayloadTooLarge(), request).headers["Connection"] == "close"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_it_delivers_to_healthy_endpoints_while_another_hangs_with_many_waiting(sending, tenant, other):
     with Listener(lambda _request: [60.0]) as hung, Listener() as healthy:
-        make_webhook(tenant, hung.url(), read_timeout=1500)
+        make_webhook(tenant, hung.url(), read_timeout=3000)
         fanout.fan_out(make_facts(tenant, 400))
         for number in range(5):
             make_webhook(other, healthy.url(f"/{number}"))
@@ -23,9 +23,9 @@ def test_it_delivers_to_healthy_endpoints_while_another_hangs_with_many_waiting(
         while len(healthy.requests) < 100:
             carry()
             time.sleep(0.01)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 8
         took = time.monotonic() - began
-        assert took < 1.4
+        assert took < 2.8  # before the first of the hung ones times out
         assert hung.most_busy <= 8
         eventually(lambda: Endpoint.objects.filter(cap__lt=64).exists())
     assert Callback.objects.filter(tenant_id=other.pk).count() == 100

@@ -1,0 +1,124 @@
+"""What is submitted, and how it is written: one statement for messages, first events and due rows.
+
+The rows go as one JSON text. For one row that is a third of the trips that three COPYs take, and half the work on
+both sides; for 1,000 rows it costs the server 3 ms more and the client 2 ms less.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+
+_WRITE = """
+WITH asked AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS asked(
+        id uuid, event_id uuid, tenant_id bigint, batch_id uuid, client_message_id text, channel text,
+        recipient text, sender text, text text, content jsonb, encoding text, parts smallint, priority smallint,
+        metadata jsonb, callback_url text, fallback jsonb, send_at timestamptz, expires_at timestamptz,
+        validity_seconds int, status text, lane int, due_at timestamptz)
+), messages AS (
+    INSERT INTO gateway_message (id, tenant_id, batch_id, client_message_id, channel, recipient, sender, text,
+                                 content, encoding, parts, priority, metadata, callback_url, fallback, send_at,
+                                 expires_at, validity_seconds, created_at, status, sequence)
+    SELECT id, tenant_id, batch_id, client_message_id, channel, recipient, sender, text, content, encoding, parts,
+           priority, metadata, callback_url, fallback, send_at, expires_at, validity_seconds, %(at)s, status, 1
+    FROM asked
+), events AS (
+    INSERT INTO gateway_event (id, tenant_id, message_id, type, status, sequence, occurred_at)
+    SELECT event_id, tenant_id, id, %(type)s, status, 1, %(at)s FROM asked
+)
+INSERT INTO gateway_duemessage (message_id, tenant_id, lane, priority, due_at, expires_at, channel, recipient,
+                                sender, parts, attempts, refused_by)
+SELECT id, tenant_id, lane, priority, due_at, expires_at, channel, recipient, sender, parts, 0, '{}' FROM asked
+"""
+
+
+@dataclass(slots=True)
+class Submission:
+    """A message that a tenant asks for, checked and normalised.
+
+    ``key`` is the client's id for the request, ``fingerprint`` stands for the request's content and goes with it.
+    ``priority`` is 0 high, 1 normal, 2 bulk.
+    """
+
+    tenant_id: int
+    recipient: str
+    channel: str = "sms"
+    sender: str | None = None
+    text: str | None = None
+    content: dict[str, Any] | None = None
+    encoding: str | None = None
+    parts: int = 1
+    priority: int = 1
+    metadata: dict[str, str] | None = None
+    callback_url: str | None = None
+    fallback: list[dict[str, Any]] | None = None
+    send_at: datetime | None = None
+    validity_seconds: int | None = None
+    client_message_id: str | None = None
+    batch_id: UUID | None = None
+    key: str | None = None
+    fingerprint: bytes = b""
+    backlog_limit: int | None = None
+
+
+class Row(NamedTuple):
+    """A submission about to be written: its ids, its first status, its operator and moments."""
+
+    id: str
+    event_id: UUID
+    submission: Submission
+    status: str
+    lane: int
+    due_at: datetime
+    expires_at: datetime | None
+
+
+def write(*, rows: Sequence[Row], created_at: datetime, event_type: str) -> None:
+    """Write messages, their first events and their due rows, in the caller's transaction.
+
+    Raises:
+        django.db.Error: as the database has it; nothing is written then.
+    """
+    asked = msgspec.json.encode([_members(*row) for row in rows]).decode()
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, {"rows": asked, "at": created_at, "type": event_type})
+
+
+def _members(
+    id_: str,
+    event_id: UUID,
+    s: Submission,
+    status: str,
+    lane: int,
+    due_at: datetime,
+    expires_at: datetime | None,
+) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "event_id": event_id,
+        "tenant_id": s.tenant_id,
+        "batch_id": s.batch_id,
+        "client_message_id": s.client_message_id,
+        "channel": s.channel,
+        "recipient": s.recipient,
+        "sender": s.sender,
+        "text": s.text,
+        "content": s.content,
+        "encoding": s.encoding,
+        "parts": s.parts,
+        "priority": s.priority,
+        "metadata": s.metadata,
+        "callback_url": s.callback_url,
+        "fallback": s.fallback,
+        "send_at": s.send_at,
+        "expires_at": expires_at,
+        "validity_seconds": s.validity_seconds,
+        "status": status,
+        "lane": lane,
+        "due_at": due_at,
+    }
