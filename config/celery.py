@@ -41,12 +41,14 @@ def _settings() -> dict[str, object]:
                 "polling_interval": 0.005,
             },
         }
+    if not url.startswith("amqp"):
+        return shared | {"broker_url": url}
     return shared | {
         "broker_url": url,
-        "task_default_queue_type": "quorum" if url.startswith("amqp") else "classic",
-        "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5.0}
-        if url.startswith("amqp")
-        else {},
+        # The first is for the default queue alone; ours are all made on first use.
+        "task_default_queue_type": "quorum",
+        "task_create_missing_queue_type": "quorum",
+        "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5.0},
     }
 
 

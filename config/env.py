@@ -122,11 +122,19 @@ def fingerprint_key() -> bytes:
 
 def callback_allowed_networks() -> list[IPv4Network | IPv6Network]:
     """Networks that callbacks may reach although they are private; empty by default."""
-    texts: list[str] = _env.list("CALLBACK_ALLOWED_NETWORKS", default=[])
+    return _networks("CALLBACK_ALLOWED_NETWORKS", _env.list("CALLBACK_ALLOWED_NETWORKS", default=[]))
+
+
+def trusted_proxies() -> list[IPv4Network | IPv6Network]:
+    """The proxies in front, whose X-Forwarded-For counts; empty by default."""
+    return _networks("TRUSTED_PROXIES", _env.list("TRUSTED_PROXIES", default=[]))
+
+
+def _networks(name: str, texts: list[str]) -> list[IPv4Network | IPv6Network]:
     try:
         return [ip_network(text.strip()) for text in texts if text.strip()]
     except ValueError as error:
-        raise ImproperlyConfigured(f"CALLBACK_ALLOWED_NETWORKS: {error}") from error
+        raise ImproperlyConfigured(f"{name}: {error}") from error
 
 
 def number(name: str, default: float) -> float:

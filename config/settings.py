@@ -30,6 +30,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "gateway.api.shortcut.Shortcut",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -80,7 +81,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 3 * 1024 * 1024
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
 # Whose X-Forwarded-For counts, as ipaddress networks: the proxies in front.
-TRUSTED_PROXIES: list[Any] = []
+TRUSTED_PROXIES = env.trusted_proxies()
 
 REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,

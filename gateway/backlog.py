@@ -54,7 +54,7 @@ def _count(tenant_id: int, bound: int, now: float) -> _Estimate:
     if len(_estimates) >= _ROOM:
         _estimates.clear()
     with connection.cursor() as cursor:
-        # Values listed for the leading columns' sake: the claim index is then searched, not read through.
+        # By the claim index: PostgreSQL 18 skips over its leading columns, older ones read it through.
         cursor.execute(
             "SELECT count(*) FROM (SELECT 1 FROM gateway_duemessage WHERE tenant_id = %s LIMIT %s) waiting",
             [tenant_id, bound],

@@ -18,6 +18,12 @@ def test_has_a_request_id_of_its_own_or_the_caller_s(acme):
     assert named.json["requestId"] == named.headers["X-Request-Id"] == "trace-42:a.b_c"
 
 
+def test_says_how_long_it_is_and_that_it_is_what_it_says(acme):
+    answer = acme.post("/v1/messages", message())
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\xe9", "-a", "a<b>", "a\x00"])
 def test_does_not_repeat_a_request_id_that_is_no_plain_token(acme, given):
     answer = acme.get("/v1/messages", x_request_id=given)

@@ -81,6 +81,8 @@ def test_ends_the_connection_when_there_is_no_end_of_it():
         def read(self, size):
             return b"x" * size
 
+        readline = read
+
     request = WSGIRequest(
         {"REQUEST_METHOD": "POST", "PATH_INFO": "/v1/nope", "wsgi.input": Endless()} | CHUNKED
     )

@@ -78,6 +78,7 @@ class Account:
         ):
             if found.total() > bound:
                 self.wrong.append(f"{found.total()} {words}, at most {bound} may be: {_some(found)}")
+        print(self)
         if self.wrong:
             raise AssertionError("\n".join([*self.wrong, repr(self), self.stack.log_ends()]))
 

@@ -29,7 +29,7 @@ def test_it_outlives_an_api_worker(stack):
 @EMBEDDED
 def test_it_outlives_the_api(stack):
     with stack.send() as traffic:
-        traffic.await_submitted()
+        traffic.await_answered()
         stack.kill("api")
     assert traffic.troubles, "the API was killed when it had nothing left to do"
     stack.account(traffic).assert_whole()

@@ -113,33 +113,47 @@ def test_it_sends_the_same_bytes_under_the_same_id_with_a_new_signature_when_it_
     assert Callback.objects.get().attempts == 2
 
 
-@pytest.mark.parametrize(
-    ("code", "outcome"),
-    [(301, "redirect"), (307, "redirect"), (400, "status"), (404, "status"), (500, "status")],
-)
-def test_it_tries_again_after_five_seconds_unless_the_answer_is_2xx(sending, tenant, code, outcome):
-    with Listener(lambda _request: [status(code, headers="Location: /elsewhere")]) as listener:
-        send(tenant, listener)
-        (attempt,) = attempted()
-        assert len(listener.requests) == 1
-    due = DueCallback.objects.get()
-    wait = (due.next_attempt_at - datetime.now(tz=UTC)).total_seconds()
-    assert 3 < wait < 6.1
-    assert (due.leased, due.attempt) == (False, 1)
-    assert (attempt.outcome, attempt.status_code) == (outcome, code)
-    assert Callback.objects.get().state == "open"
+def attempts_by_path(tenant, listener, paths, **fields):
+    """The attempts at one event's callbacks to several paths."""
+    webhooks = {make_webhook(tenant, listener.url(f"/{path}"), **fields).pk: path for path in paths}
+    fanout.fan_out(make_facts(tenant))
+    carry()
+    attempted(len(paths))
+    endpoints = dict(Callback.objects.values_list("pk", "endpoint"))
+    return {webhooks[endpoints[attempt.callback_id]]: attempt for attempt in Attempt.objects.all()}
 
 
-@pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
-def test_it_takes_any_2xx_for_success(sending, tenant, code):
-    with Listener(lambda _request: [status(code)]) as listener:
-        send(tenant, listener)
-        attempted()
-    assert Callback.objects.get().state == "delivered"
+def by_code(request):
+    return [status(int(request.target[1:]), headers="Location: /elsewhere")]
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
-@pytest.mark.parametrize("code", [429, 503])
+def test_it_tries_again_after_five_seconds_unless_the_answer_is_2xx(sending, tenant):
+    outcomes = {
+        301: "redirect",
+        302: "redirect",
+        307: "redirect",
+        400: "status",
+        404: "status",
+        500: "status",
+    }
+    with Listener(by_code) as listener:
+        made = attempts_by_path(tenant, listener, outcomes)
+        assert len(listener.requests) == len(outcomes)
+    assert {code: attempt.outcome for code, attempt in made.items()} == outcomes
+    assert all(attempt.status_code == code for code, attempt in made.items())
+    for due in DueCallback.objects.all():
+        assert 2.5 < (due.next_attempt_at - datetime.now(tz=UTC)).total_seconds() < 6.1
+        assert (due.leased, due.attempt) == (False, 1)
+    assert {row.state for row in Callback.objects.all()} == {"open"}
+
+
+def test_it_takes_any_2xx_for_success(sending, tenant):
+    with Listener(by_code) as listener:
+        attempts_by_path(tenant, listener, [200, 201, 202, 204, 299])
+    assert {row.state for row in Callback.objects.all()} == {"delivered"}
+
+
+@pytest.mark.parametrize(("code", "form"), [(429, "seconds"), (503, "date")])
 def test_it_gives_the_whole_endpoint_the_rest_that_it_asks_for(sending, tenant, code, form):
     until = datetime.now(tz=UTC) + timedelta(seconds=90)
     value = "90" if form == "seconds" else format_datetime(until, usegmt=True)
@@ -210,14 +224,13 @@ DRIPS = {
 }
 
 
-@pytest.mark.parametrize("drip", DRIPS)
-def test_it_ends_an_attempt_at_its_deadline_whatever_still_drips_in(sending, tenant, drip):
-    with Listener(lambda _request: DRIPS[drip]) as listener:
-        send(tenant, listener, read_timeout=400)
-        (attempt,) = attempted()
-    assert attempt.outcome == "timeout"
-    assert 390 <= attempt.duration_ms < 1500
-    assert attempt.status_code == (200 if drip in {"body", "chunks"} else None)
+def test_it_ends_an_attempt_at_its_deadline_whatever_still_drips_in(sending, tenant):
+    with Listener(lambda request: DRIPS[request.target[1:]]) as listener:
+        made = attempts_by_path(tenant, listener, DRIPS, read_timeout=400)
+    assert {attempt.outcome for attempt in made.values()} == {"timeout"}
+    assert all(390 <= attempt.duration_ms < 1500 for attempt in made.values())
+    codes = {drip: attempt.status_code for drip, attempt in made.items()}
+    assert codes == {"silence": None, "header": None, "body": 200, "chunks": 200}
 
 
 def test_it_uses_a_connection_again(sending, tenant):
