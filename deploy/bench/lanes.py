@@ -10,11 +10,10 @@ from typing import Any, Self
 
 import requests
 
-from deploy import home, load
+from deploy import home, load, measure
 from deploy.bench import ledger
 from deploy.bench.peers import Simulator, Sink, Source
 from deploy.bench.stack import Stack
-from deploy.measure import Window
 
 UP_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
@@ -62,11 +61,17 @@ class Lane:
 
 
 class Bench:
-    """The stack, its peers, and the lanes that are open."""
+    """The stack, its peers, and the lanes that are open.
+
+    Attributes:
+        keep_rows: whether a scenario leaves the rows of those before it.
+        peak: the most memory that the stack took in a scenario so far.
+    """
 
     def __init__(self, stack: Stack, *, quick: bool, say: Callable[[str], None]) -> None:
         self.stack, self.quick, self.say = stack, quick, say
         self.keep_rows = False
+        self.peak = measure.Memory(0, 0)
         self._lanes: dict[str, Lane] = {}
         self._peers = contextlib.ExitStack()
         self._number = 0
@@ -154,12 +159,12 @@ class Bench:
         if not self.keep_rows:
             ledger.empty(self.stack.database)
 
-    def window(self, lane: Lane) -> Window:
+    def window(self, lane: Lane) -> measure.Window:
         """Measures the stack and the peers that the lane uses; the memory of the whole is the stack's alone."""
         peers = {"load generator": self.source.pid, "callback listener": self.sink.pid}
         if lane.simulator is not None:
             peers["simulator"] = lane.simulator.pid
-        return Window(lambda: {**self.stack.pids(), **peers}, counted=lambda name: name not in peers)
+        return measure.Window(lambda: {**self.stack.pids(), **peers}, counted=lambda name: name not in peers)
 
     @contextlib.contextmanager
     def webhook(self, lane: Lane, *events: str) -> Iterator[None]:

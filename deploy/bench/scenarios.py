@@ -86,6 +86,7 @@ def _accept(bench: Bench, count: int, **options: Any) -> Run:
         bench.source.begin()
         answer = bench.source.result()
         window.close()
+    bench.peak = measure.larger(bench.peak, window.peaks.together)
     stored = sum(ledger.statuses(bench.stack.database, run=job.run).values())
     ledger.forget_waiting(bench.stack.database)
     run = Run(job, answer, window, answer.ended_at, lost=answer.accepted - stored)
@@ -117,6 +118,7 @@ def _carry(
         complete = reaches(lambda: settled(bench.stack.database), 1, every=0.02) and complete
         ended_at = time.time()
         window.close()
+    bench.peak = measure.larger(bench.peak, window.peaks.together)
     run = Run(job, bench.source.result(), window, ended_at, complete)
     run.duplicated = _simulated(lane)["duplicates"] - before["duplicates"]
     _account(bench, run, "delivered" if receipts or callbacks else "sent")
@@ -249,12 +251,11 @@ def million(bench: Bench) -> dict[str, Result]:
 
 
 def memory(bench: Bench, idle: Memory) -> Result:
-    """The whole stack at rest as it started, under load, and at rest again."""
+    """The whole stack at rest as it started, at most in any scenario so far, and at rest again."""
     run = _carry(bench, "receipts", 2_000 if bench.quick else 30_000, receipts=True)
-    under_load = run.window.peaks.together
     time.sleep(1 if bench.quick else SETTLE_SECONDS)
     after = measure.total(measure.memory(bench.stack.pids()).values())
-    sizes = {"idle": idle, "under_load": under_load, "idle_after_load": after}
+    sizes = {"idle": idle, "under_load": bench.peak, "idle_after_load": after}
     # What processes share is in memory once; where the kernel does not tell, what it takes at most must do.
     taken = {
         name: (size.rss if size.pss is None else size.pss) / measure.MEGABYTE for name, size in sizes.items()
