@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 PARTITIONED = (
     ("gateway_message", 75),
     ("gateway_event", 100),
-    ("webhooks_callback", 75),
+    ("webhooks_callback", 80),
     ("webhooks_attempt", 100),
 )
 _LOCK = 0x7472756E6B

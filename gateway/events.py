@@ -35,7 +35,7 @@ WITH u AS (
 ), counted AS (
     UPDATE gateway_message m SET sequence = m.sequence + n.lines
     FROM (SELECT id, count(*)::int AS lines FROM u GROUP BY id) n
-    WHERE m.id = n.id AND m.id = ANY(%(ids)s::uuid[])
+    WHERE m.id = n.id AND m.id = ANY(%(ids)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
     RETURNING m.id, m.tenant_id, m.sequence - n.lines AS base
 )
 INSERT INTO gateway_event (id, tenant_id, message_id, type, sequence, occurred_at, operator, operator_code,
@@ -51,11 +51,14 @@ def note(*, notes: Sequence[Note]) -> None:
     """Append the lines; those of messages that are gone are dropped."""
     if not notes:
         return
+    keys = [line.message_id for line in notes]
     with connection.cursor() as cursor:
         cursor.execute(
             _NOTE,
             {
-                "ids": [line.message_id for line in notes],
+                "first": min(keys),
+                "last": max(keys),
+                "ids": keys,
                 "events": ids.new(len(notes)),
                 "types": [line.type for line in notes],
                 "at": [line.occurred_at for line in notes],

@@ -45,7 +45,7 @@ RETURNING id, message_id, operator_id
 """
 _CONTENT = """
 SELECT id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at
-FROM gateway_message WHERE id = ANY(%s::uuid[]) ORDER BY priority, coalesce(send_at, created_at), id
+FROM gateway_message WHERE id = ANY(%s::uuid[]) AND id BETWEEN %s AND %s ORDER BY priority, coalesce(send_at, created_at), id
 """
 
 
@@ -63,7 +63,9 @@ def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int
             _TAKE, {"worker": worker, "hold": HOLD_SECONDS, "ids": "{" + ",".join(delivery_ids) + "}"}
         )
         deliveries = {message_id: (key, operator) for key, message_id, operator in cursor.fetchall()}
-        cursor.execute(_CONTENT, [arrays.uuids(deliveries)])
+        if not deliveries:
+            return {}
+        cursor.execute(_CONTENT, [arrays.uuids(deliveries), min(deliveries), max(deliveries)])
         rows = cursor.fetchall()
         late = {row[0] for row in rows if row[9] is not None and row[9] <= now}
         sending = lifecycle.move(
@@ -198,7 +200,8 @@ SELECT g.message_id, g.tenant_id, g.operator_id, g.priority,
        m.expires_at, m.channel, m.recipient, m.sender, g.parts,
        CASE WHEN %(tried)s THEN g.attempts ELSE g.attempts - 1 END, g.refused_by
 FROM gone g JOIN gateway_message m ON m.id = g.message_id
-WHERE m.id = ANY(%(messages)s::uuid[]) AND m.status IN ('scheduled', 'accepted', 'queued')
+WHERE m.id = ANY(%(messages)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
+  AND m.status IN ('scheduled', 'accepted', 'queued')
 ON CONFLICT (message_id) DO NOTHING
 """
 
@@ -223,6 +226,8 @@ def give_back(
             {
                 "ids": arrays.uuids(delivery_ids),
                 "messages": arrays.uuids(message_ids),
+                "first": min(message_ids),
+                "last": max(message_ids),
                 "worker": worker,
                 "tried": tried,
                 "patient": PATIENT_TRIES,

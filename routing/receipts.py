@@ -60,7 +60,7 @@ SELECT %(operator)s, u.remote_id, u.message_id, m.tenant_id, u.number, u.parts, 
 FROM unnest(%(remote_ids)s::text[], %(messages)s::uuid[], %(numbers)s::smallint[], %(parts)s::smallint[],
             %(at)s::timestamptz[]) AS u(remote_id, message_id, number, parts, submitted_at)
 JOIN gateway_message m ON m.id = u.message_id
-WHERE m.id = ANY(%(messages)s::uuid[])
+WHERE m.id = ANY(%(messages)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
 """
 _ALREADY = """
 UPDATE routing_parkedreceipt SET next_match_at = now()
@@ -87,6 +87,8 @@ def expect(*, operator_id: int, outcomes: Iterable[Outcome]) -> None:
                 "operator": operator_id,
                 "remote_ids": arrays.texts(remote_ids),
                 "messages": arrays.uuids(messages),
+                "first": min(messages),
+                "last": max(messages),
                 "numbers": arrays.numbers(numbers),
                 "parts": arrays.numbers(parts),
                 "at": arrays.moments(at),

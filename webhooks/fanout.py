@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from gateway import ids
+from gateway import arrays, ids
 from gateway.hooks import Fact
 from webhooks import catalogue, destinations
 from webhooks.models.callback import State
@@ -34,6 +34,10 @@ FROM r
 """
 
 
+# Whoever gave a message a callbackUrl has just been told so in the answer to that very request.
+_KNOWN = "message.accepted"
+
+
 class _Wish(NamedTuple):
     """A webhook's wish for one type; ``sms_only`` when it was named in MessageMedia's way alone."""
 
@@ -51,7 +55,7 @@ def fan_out(facts: Sequence[Fact]) -> None:
     rows: list[tuple[Fact, UUID, str]] = []
     texts: list[tuple[Fact, _Wish]] = []
     for fact in facts:
-        if fact.callback_url:
+        if fact.callback_url and fact.type != _KNOWN:
             endpoint = destinations.of_host(tenant_id=fact.tenant_id, url=fact.callback_url)
             rows.append((fact, endpoint, State.OPEN.value))
         for wish in wishes.get((fact.tenant_id, fact.type), ()):
@@ -92,12 +96,12 @@ def _write(rows: Sequence[tuple[Fact, UUID, str]]) -> None:
         cursor.execute(
             _WRITE,
             {
-                "ids": ids.new(len(rows)),
-                "tenants": [fact.tenant_id for fact, _endpoint, _state in rows],
-                "endpoints": [endpoint for _fact, endpoint, _state in rows],
-                "events": [fact.event_id for fact, _endpoint, _state in rows],
-                "messages": [fact.message_id for fact, _endpoint, _state in rows],
-                "types": [fact.type for fact, _endpoint, _state in rows],
-                "states": [state for _fact, _endpoint, state in rows],
+                "ids": "{" + ",".join(ids.texts(len(rows))) + "}",
+                "tenants": arrays.numbers(fact.tenant_id for fact, _endpoint, _state in rows),
+                "endpoints": arrays.uuids(endpoint for _fact, endpoint, _state in rows),
+                "events": arrays.uuids(fact.event_id for fact, _endpoint, _state in rows),
+                "messages": arrays.uuids(fact.message_id for fact, _endpoint, _state in rows),
+                "types": arrays.texts([fact.type for fact, _endpoint, _state in rows]),
+                "states": arrays.texts([state for _fact, _endpoint, state in rows]),
             },
         )
