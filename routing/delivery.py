@@ -45,7 +45,8 @@ RETURNING id, message_id, operator_id
 """
 _CONTENT = """
 SELECT id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at
-FROM gateway_message WHERE id = ANY(%s::uuid[]) AND id BETWEEN %s AND %s ORDER BY priority, coalesce(send_at, created_at), id
+FROM gateway_message WHERE id = ANY(%s::uuid[]) AND id BETWEEN %s AND %s
+ORDER BY priority, coalesce(send_at, created_at), id
 """
 
 

@@ -152,7 +152,7 @@ def test_it_drains_what_is_in_flight_when_it_stops(desk, operator, waiting, task
 def test_it_keeps_what_handsets_send(desk, operator, smsc):
     wait(lambda: is_up(operator))
     smsc.inject_mo("33612345678", "38080", "Bonjour")
-    wait(lambda: InboundMessage.objects.exists())
+    wait(InboundMessage.objects.exists)
     message = InboundMessage.objects.get()
     assert (message.operator, message.sender, message.text) == ("one", "33612345678", "Bonjour")
     wait(lambda: smsc.stats()["mo_acknowledged"] == 1)
