@@ -19,7 +19,7 @@ POLL_SECONDS = 0.25
 OVERLAP = timedelta(seconds=3)
 # More events than that in a poll and a line each would be noise that costs as much as the messages.
 BUSY = 300
-# A message that comes to no end is shown as far as it came.
+# A message that takes long is shown as far as it came, and again at its end.
 PATIENCE_SECONDS = 8.0
 # One that ended and has no callback by then has no webhook to be told.
 CALLBACK_SECONDS = 2.0
@@ -48,6 +48,8 @@ class Journey:
     steps: list[tuple[str, datetime]] = field(default_factory=list)
     ended_at: float | None = None
     error_code: str | None = None
+    # As far as it had come when it was taking long.
+    shown: bool = False
 
     @property
     def ended(self) -> bool:
@@ -138,10 +140,15 @@ class Watcher:
         for message_id, journey in list(self._journeys.items()):
             callbacks = connection.execute(_CALLBACKS, [message_id]).fetchall() if journey.ended else []
             waited = time.monotonic() - (journey.ended_at or journey.seen_at)
-            if callbacks or waited > (CALLBACK_SECONDS if journey.ended else PATIENCE_SECONDS):
+            if callbacks or (journey.ended and waited > CALLBACK_SECONDS):
                 journey.steps += [(_word(state), at) for state, at in callbacks]
                 del self._journeys[message_id]
                 yield journey.line()
+            elif waited > PATIENCE_SECONDS and not journey.shown:
+                journey.shown = True
+                yield f"{journey.line()} → …"
+        while len(self._journeys) > 10 * BUSY:
+            del self._journeys[next(iter(self._journeys))]
 
 
 def _word(state: str) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from routing import delivery, limits
 from routing.contract import OperatorSettings, Outbound, Outcome, Transport
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 # How often a waiting task looks whether it is told to stop.
 LOOK_SECONDS = 0.5
+# Between tries while the database is away.
+AWAY_SECONDS = 0.3
 
 
 class _Process:
@@ -36,13 +38,24 @@ process = _Process()
 def hand_over(*, delivery_ids: Sequence[str]) -> None:
     """Deliver a chunk; returns when every message of it has its outcome recorded or waits again."""
     desk = process.desk
-    if desk is None or desk.stopping.is_set():
+    if desk is None:
         log.info("deliveries.left", reason="this worker is not serving operators")
         return  # the leases run out
     with desk:
-        taken = delivery.take(delivery_ids=delivery_ids, worker=desk.worker, now=_now())
-        for operator_id, messages in taken.items():
+        for operator_id, messages in _take(desk, delivery_ids).items():
             _hand_over(desk, operator_id, messages)
+
+
+def _take(desk: Desk, delivery_ids: Sequence[str]) -> dict[int, list[Outbound]]:
+    """Take a chunk in hand, waiting for a database that is away: without its task the chunk waits for its lease."""
+    while True:
+        try:
+            return delivery.take(delivery_ids=delivery_ids, worker=desk.worker, now=_now())
+        except (OperationalError, InterfaceError):
+            log.warning("deliveries.database_away", deliveries=len(delivery_ids), exc_info=True)
+            connection.close()
+            if desk.stopping.wait(AWAY_SECONDS):
+                raise
 
 
 def _hand_over(desk: Desk, operator_id: int, messages: Sequence[Outbound]) -> None:
@@ -115,7 +128,7 @@ class Chunk:
             except DatabaseError:
                 log.warning("outcomes.database_away", outcomes=len(outcomes), exc_info=True)
                 connection.close()
-                time.sleep(0.3)
+                time.sleep(AWAY_SECONDS)
             else:
                 return
 

@@ -79,10 +79,11 @@ class Rabbit:
 
     def kill(self):
         """Kill -9 the node with all that belongs to it."""
-        for process in filter(None, [self._node]):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        if self._node is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._node.pid, signal.SIGKILL)
+        self._node.wait()
         self._node = None
 
     def close(self):

@@ -57,6 +57,7 @@ class Stack:
         self.smsc = Smsc(folder)
         self._own = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         self._own |= {"TRUNKLINE_HOME": str(folder)}
+        self.listener = None
         self._run = None
         self._more = []
         self._runs = 0
@@ -85,7 +86,7 @@ class Stack:
                 self._run.wait(STOP_SECONDS)
             finally:
                 self._run.kill()
-        if hasattr(self, "listener"):
+        if self.listener is not None:
             self.listener.close()
         self.smsc.close()
         left = smoke.left_in(self.folder)
