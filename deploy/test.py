@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy import home, postgres
@@ -51,6 +51,21 @@ def passes(name: str, command: list[str], variables: Mapping[str, str]) -> bool:
     return done.returncode == 0
 
 
+def runs(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """What pytest is run with. Two tests share the machine, but for the pipeline's, whose processes fill it."""
+    pytest = [sys.executable, "-m", "pytest"]
+    if arguments:
+        return [("tests", [*pytest, *arguments])]
+    return [
+        ("tests", [*pytest, "-n", "2", "-m", "not pipeline"]),
+        ("pipeline tests", [*pytest, "-m", "pipeline"]),
+    ]
+
+
+def _fails(command: Sequence[str], variables: Mapping[str, str]) -> bool:
+    return subprocess.run(command, env=dict(variables), check=False).returncode != 0
+
+
 def main() -> int:
     """The exit code: 0 when everything passed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -60,9 +75,7 @@ def main() -> int:
         with postgres.running(home=folder) as url:
             variables = environment(folder=folder, database_url=url)
             failed = [check for check, command in CHECKS.items() if not passes(check, command, variables)]
-            pytest = [sys.executable, "-m", "pytest", *sys.argv[1:]]
-            if subprocess.run(pytest, env=variables, check=False).returncode != 0:
-                failed.append("tests")
+            failed += [name for name, command in runs(sys.argv[1:]) if _fails(command, variables)]
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

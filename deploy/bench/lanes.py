@@ -45,6 +45,7 @@ WAYS = {
     "slow": Way(("--receipts", "none", "--latency", "50")),
     "recorded": Way((), recorded=True),
     "four": Way((), operators=4),
+    "four-silent": Way(("--receipts", "none"), operators=4),
     # Its operator is down, so that what is accepted stays where acceptance put it.
     "down": Way(None),
 }

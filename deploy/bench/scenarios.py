@@ -219,7 +219,7 @@ def latency(bench: Bench) -> Result:
 def operators_4(bench: Bench) -> dict[str, Result]:
     """Four operators of one window each, a quarter of the recipients each."""
     return {
-        "submit": submit(bench, "four"),
+        "submit": submit(bench, "four-silent"),
         "receipts": receipts(bench, "four"),
         "callbacks": callbacks(bench, "four"),
     }

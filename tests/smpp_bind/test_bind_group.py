@@ -447,7 +447,7 @@ def test_it_goes_on_when_its_owner_fails(io, smsc, caplog):
 
 
 def test_it_doubles_its_backoff_with_full_jitter_up_to_a_bound():
-    each = BindSettings(host="h", port=1, system_id="a", password="b")
+    each = BindSettings(host="h", port=1, system_id="a", password="b", reconnect_max_seconds=60)
     for attempt, bound in [(0, 1), (1, 2), (5, 32), (6, 60), (500, 60)]:
         tries = [binds.backoff(attempt, each) for _ in range(300)]
         assert 0 < min(tries) < bound * 0.1 + 0.1
