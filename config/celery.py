@@ -54,6 +54,8 @@ def _settings() -> dict[str, object]:
 
 app = Celery("trunkline", set_as_current=True)
 app.conf.update(_settings())
+# Else Celery closes the database connections before and after every task; whoever meets a broken one closes it.
+app.conf["CELERY_DB_REUSE_MAX"] = 10**9
 app.autodiscover_tasks(["routing", "webhooks"])
 
 

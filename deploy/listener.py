@@ -15,6 +15,9 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
+
+import uvloop
 
 # Standard Webhooks 1.0.0, "Verifying webhook authenticity": five minutes either way.
 TOLERANCE_SECONDS = 300
@@ -86,8 +89,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's are transports by duck typing only.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
@@ -165,7 +168,7 @@ def main() -> None:
         secret = key(os.environ["DEMO_WEBHOOK_SECRET"])
     except (KeyError, ValueError):
         parser.error("DEMO_WEBHOOK_SECRET must be whsec_ and base64")
-    asyncio.run(_serve(Received(secret), options.host, options.port))
+    uvloop.run(_serve(Received(secret), options.host, options.port))
 
 
 if __name__ == "__main__":

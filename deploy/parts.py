@@ -16,7 +16,7 @@ STOP_API, STOP_RELAY, STOP_WORKERS, STOP_PEERS, STOP_DATABASE = range(5)
 
 GRANIAN = (
     *("-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
-    *("--workers", "2", "--blocking-threads", "32", "--backlog", "1024", "--backpressure", "256"),
+    *("--workers", "2", "--blocking-threads", "16", "--backlog", "1024", "--backpressure", "256"),
     *("--respawn-failed-workers", "--respawn-interval", "0.1", "--workers-kill-timeout", "5"),
     *("--log-level", "warning", "deploy.wsgi:application"),
 )

@@ -100,6 +100,18 @@ def _outbound(key: UUID, row: Sequence[Any]) -> Outbound:
     )
 
 
+_RENEW = """
+UPDATE routing_delivery SET lease_until = now() + %(hold)s * interval '1 second'
+WHERE id = ANY(%(ids)s::uuid[]) AND worker = %(worker)s AND lease_until < now() + %(hold)s / 2 * interval '1 second'
+"""
+
+
+def renew(*, delivery_ids: Sequence[UUID], worker: str) -> None:
+    """Keep rows in hand whose lease is half over. What no task works on any more is left to run out."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, {"hold": HOLD_SECONDS, "ids": arrays.uuids(delivery_ids), "worker": worker})
+
+
 def _expiry(message_id: UUID, now: datetime) -> Move:
     return Move(message_id, Status.EXPIRED, now, error_code="EXPIRED_BEFORE_SUBMISSION")
 
@@ -207,6 +219,9 @@ ON CONFLICT (message_id) DO NOTHING
 """
 
 
+_OURS = "SELECT message_id FROM routing_delivery WHERE id = ANY(%s::uuid[]) AND worker = %s FOR UPDATE"
+
+
 def give_back(
     *,
     delivery_ids: Sequence[UUID],
@@ -219,9 +234,14 @@ def give_back(
 
     ``worker``: who has them in hand, None when nobody took them yet. ``tried``: the operator may have seen them.
     """
+    if not delivery_ids:
+        return
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         if worker is not None:
-            lifecycle.move(moves=[Move(key, Status.QUEUED, now) for key in message_ids])
+            # Only of rows that are still ours: another worker may have the message in hand by now.
+            cursor.execute(_OURS, [arrays.uuids(delivery_ids), worker])
+            ours = [key for (key,) in cursor.fetchall()]
+            lifecycle.move(moves=[Move(key, Status.QUEUED, now) for key in ours])
         cursor.execute(
             _WAIT_AGAIN,
             {

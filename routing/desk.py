@@ -5,14 +5,16 @@ without a restart; it reports each operator's state about once a second; and it 
 acknowledged to the operator only after its commit.
 """
 
+import contextlib
 import os
 import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Self
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -54,6 +56,7 @@ class Desk:
         )
         self._busy = 0
         self._idle = threading.Condition()
+        self._held: list[Collection[UUID]] = []
         self.journal = Journal(folder=settings.JOURNAL_FOLDER, worker=self.worker)
         self._threads = [
             threading.Thread(target=self._watch, name="operators", daemon=True),
@@ -103,6 +106,17 @@ class Desk:
         with self._idle:
             self._busy -= 1
             self._idle.notify_all()
+
+    @contextlib.contextmanager
+    def holding(self, delivery_ids: Collection[UUID]) -> Iterator[None]:
+        """Keep the leases of these deliveries; the collection shrinks as they end."""
+        with self._lock:
+            self._held.append(delivery_ids)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held = [each for each in self._held if each is not delivery_ids]
 
     def receipts(self, transport: Transport, arrived: Sequence[Receipt | Inbound]) -> None:
         """The transports' sink: cheap, from any thread."""
@@ -186,7 +200,11 @@ class Desk:
             if state.paused_until is not None and state.paused_until > now:
                 # The other workers' next reservations start after the pause, too.
                 limits.push_back(operator_id=key, delay=state.paused_until - now)
-        operators.report(worker=self.worker, states=states, lease_seconds=delivery.HOLD_SECONDS)
+        operators.report(worker=self.worker, states=states)
+        with self._lock:
+            held = [key for keys in self._held for key in tuple(keys)]
+        if held:
+            delivery.renew(delivery_ids=held, worker=self.worker)
 
     def _write_receipts(self) -> None:
         while (first := self._arrived.get()) is not None:

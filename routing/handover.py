@@ -2,9 +2,10 @@
 
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -19,6 +20,8 @@ from routing.errors import OperatorDown
 from routing.journal import Page
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 # How often a waiting task looks whether it is told to stop.
 LOOK_SECONDS = 0.5
@@ -42,17 +45,25 @@ def hand_over(*, delivery_ids: Sequence[str]) -> None:
         log.info("deliveries.left", reason="this worker is not serving operators")
         return  # the leases run out
     with desk:
-        for operator_id, messages in _take(desk, delivery_ids).items():
+        # Without its task the chunk would wait for its leases: longer than a database restarts.
+        taken = _outlasting(
+            desk, lambda: delivery.take(delivery_ids=delivery_ids, worker=desk.worker, now=_now())
+        )
+        for operator_id, messages in taken.items():
             _hand_over(desk, operator_id, messages)
 
 
-def _take(desk: Desk, delivery_ids: Sequence[str]) -> dict[int, list[Outbound]]:
-    """Take a chunk in hand, waiting for a database that is away: without its task the chunk waits for its lease."""
+def _outlasting(desk: Desk, work: Callable[[], T]) -> T:
+    """Do a piece of work on the database, again and again while that is away.
+
+    Raises:
+        django.db.Error: it is still away and this process is to stop.
+    """
     while True:
         try:
-            return delivery.take(delivery_ids=delivery_ids, worker=desk.worker, now=_now())
+            return work()
         except (OperationalError, InterfaceError):
-            log.warning("deliveries.database_away", deliveries=len(delivery_ids), exc_info=True)
+            log.warning("deliveries.database_away", exc_info=True)
             connection.close()
             if desk.stopping.wait(AWAY_SECONDS):
                 raise
@@ -62,9 +73,10 @@ def _hand_over(desk: Desk, operator_id: int, messages: Sequence[Outbound]) -> No
     try:
         settings, transport, carrier = desk.transport(operator_id)
     except OperatorDown:
-        _give_back(messages, desk.worker)
+        _outlasting(desk, lambda: _give_back(messages, desk.worker))
         return
-    Chunk(desk, transport, carrier, _paced(settings, messages)).carry()
+    paced = _outlasting(desk, lambda: _paced(settings, messages))
+    Chunk(desk, transport, carrier, paced).carry()
 
 
 def _paced(settings: OperatorSettings, messages: Sequence[Outbound]) -> list[Outbound]:
@@ -89,7 +101,11 @@ class Chunk:
 
     def carry(self) -> None:
         """Submit all, and record outcomes in whatever batches they come while earlier ones are being written."""
-        self._transport.submit(list(self._pending.values()), self._answered)
+        with self._desk.holding(self._pending):
+            self._transport.submit(list(self._pending.values()), self._answered)
+            self._follow()
+
+    def _follow(self) -> None:
         while self._pending:
             batches = self._next()
             if batches:

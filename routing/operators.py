@@ -90,14 +90,10 @@ ON CONFLICT (operator_id, worker) DO UPDATE
 SET up = excluded.up, "window" = excluded."window", paused_until = excluded.paused_until,
     detail = excluded.detail, seen_at = excluded.seen_at
 """
-_RENEW = """
-UPDATE routing_delivery SET lease_until = now() + %s * interval '1 second'
-WHERE worker = %s AND lease_until < now() + %s * interval '1 second'
-"""
 
 
-def report(*, worker: str, states: dict[int, TransportState], lease_seconds: float) -> None:
-    """Tell the relay how this worker's operators are, and keep the leases of what it has in hand."""
+def report(*, worker: str, states: dict[int, TransportState]) -> None:
+    """Tell the relay how this worker's operators are."""
     now = time.monotonic()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -114,7 +110,6 @@ def report(*, worker: str, states: dict[int, TransportState], lease_seconds: flo
                 "details": [Jsonb(state.detail) for state in states.values()],
             },
         )
-        cursor.execute(_RENEW, [lease_seconds, worker, lease_seconds / 2])
 
 
 def forget(*, worker: str) -> None:

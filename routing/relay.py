@@ -20,7 +20,7 @@ from routing.operators import Standing
 log = structlog.get_logger(__name__)
 
 # Seconds from the lease to the worker's taking the row in hand: the queue is a few seconds deep at most.
-LEASE_SECONDS = 20
+LEASE_SECONDS = 10
 # Rows whose operator is unknown, gone or down are looked at again this often.
 REROUTE_SECONDS = 1.0
 REROUTE_ROWS = 2000
@@ -129,6 +129,9 @@ def _in_hand() -> dict[int, int]:
 def _serve(standing: Standing, waiting: Iterable[Waiting], in_hand: int) -> int:
     """Give one operator as much as it has room for, high priority first; returns how many messages."""
     room = queues.room(rate=standing.rate, in_hand=in_hand)
+    if in_hand and room < queues.chunk_size(rate=standing.rate):
+        # A little room would make a little task; two of those do not fill a window.
+        return 0
     tenants: dict[int, list[int]] = {}
     for row in waiting:
         tenants.setdefault(row.priority, []).append(row.tenant_id)

@@ -30,6 +30,8 @@ INSERT INTO webhooks_endpoint AS e (id, tenant_id, cap) VALUES (%s, %s, {DEFAULT
 ON CONFLICT (id) DO UPDATE SET cap = least({MOST}, e.cap * 2)
 RETURNING cap
 """
+# After trouble any success counts: what an endpoint is given when its number is low can be no good part of it.
+_RECOVER = f"UPDATE webhooks_endpoint SET cap = cap * 2 WHERE id = %s AND cap < {DEFAULT_CAP} RETURNING cap"
 _HALVE = f"""
 INSERT INTO webhooks_endpoint AS e (id, tenant_id, cap) VALUES (%s, %s, {DEFAULT_CAP // 2})
 ON CONFLICT (id) DO UPDATE SET cap = greatest({LEAST}, e.cap / 2)
@@ -60,9 +62,13 @@ class Learning:
         for item in slow.values():
             self._halve(item)
         for endpoint, (item, count) in delivered.items():
+            if endpoint in slow:
+                continue
             # A batch with a good part of the number: the endpoint is kept busy and keeps up.
-            if count * 4 >= DEFAULT_CAP and endpoint not in slow:
+            if count * 4 >= DEFAULT_CAP:
                 self._double(item)
+            else:
+                self._recover(item)
 
     def _double(self, item: Item) -> None:
         now = time.monotonic()
@@ -73,6 +79,15 @@ class Learning:
             (cap,) = cursor.fetchone()
         self._wait(item.endpoint, now + (_BELIEVED if cap == MOST else _PAUSE))
 
+    def _recover(self, item: Item) -> None:
+        now = time.monotonic()
+        if now < self._not_before.get(f"recover {item.endpoint}", 0.0):
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(_RECOVER, [UUID(item.endpoint)])
+            was_low = cursor.rowcount > 0
+        self._wait(f"recover {item.endpoint}", now + (_PAUSE if was_low else _BELIEVED))
+
     def _halve(self, item: Item) -> None:
         now = time.monotonic()
         # Sooner than a doubling: bad news does not wait for good.
@@ -81,7 +96,8 @@ class Learning:
         with connection.cursor() as cursor:
             cursor.execute(_HALVE, [UUID(item.endpoint), item.tenant_id])
         self._wait(f"halve {item.endpoint}", now + _HALVE_PAUSE)
-        self._wait(item.endpoint, now + _HALVE_PAUSE)
+        for key in (item.endpoint, f"recover {item.endpoint}"):
+            self._wait(key, now + _HALVE_PAUSE)
 
     def _wait(self, key: str, until: float) -> None:
         if len(self._not_before) > 10_000:

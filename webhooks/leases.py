@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from webhooks.dispatch import Item
 
 # Seconds of a lease, and the age at which it is renewed while its callback is in hand.
-LEASE_SECONDS = 20
+LEASE_SECONDS = 10
 RENEW_SECONDS = 5.0
 # Callbacks leased to one endpoint at once, until more is known of it.
 DEFAULT_CAP = 64

@@ -1,6 +1,7 @@
 """Callbacks, from the queue ``webhooks`` to the dispatcher of this process."""
 
-from datetime import datetime
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -8,6 +9,8 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from webhooks import loading, worker
+
+AWAY_SECONDS = 0.3
 
 log = structlog.get_logger(__name__)
 
@@ -18,12 +21,16 @@ def dispatch(*, callback_ids: list[str], leased_until: str, **_later: Any) -> No
 
     ``leased_until`` is the end of the lease under which they were claimed; those claimed anew since are left alone.
     """
-    close_old_connections()
-    try:
-        items = loading.load(callback_ids=callback_ids, leased_until=datetime.fromisoformat(leased_until))
-    except (InterfaceError, OperationalError) as error:
-        # Nothing to try again here: the leases run out, and the relay claims them once more.
-        log.warning("callback.load_failed", callbacks=len(callback_ids), reason=str(error))
-        return
-    if items:
-        worker.running().hand_over(items)
+    until = datetime.fromisoformat(leased_until)
+    while datetime.now(tz=UTC) < until:
+        close_old_connections()
+        try:
+            items = loading.load(callback_ids=callback_ids, leased_until=until)
+        except (InterfaceError, OperationalError) as error:
+            # Without its task a chunk waits for the end of its lease: longer than a database restarts.
+            log.warning("callback.load_postponed", callbacks=len(callback_ids), reason=str(error))
+            time.sleep(AWAY_SECONDS)
+        else:
+            if items:
+                worker.running().hand_over(items)
+            return

@@ -22,7 +22,8 @@ FAILURES = (BenchError, PeerError, StackError, load.LoadError)
 
 def main() -> int:
     options = _arguments()
-    wanted = [*options.scenario, *options.set] or list(scenarios.NAMES)
+    every = (*scenarios.SINGLE, "memory") if options.quick else scenarios.NAMES
+    wanted = [*options.scenario, *options.set] or every
     results: dict[str, Any] = {}
     try:
         with (
@@ -104,7 +105,11 @@ def _arguments() -> argparse.Namespace:
         "scenario", nargs="*", help=f"of {', '.join(scenarios.NAMES)}; all when none is named"
     )
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME", help="the same")
-    parser.add_argument("--quick", action="store_true", help="few messages: whether it works, not how fast")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few messages, and none of the growth scenarios unless named: whether it works, not how fast",
+    )
     parser.add_argument("--broker", metavar="URL", help="instead of the embedded one")
     parser.add_argument("--folder", type=Path, help="where the data folder is made; it decides the disk")
     parser.add_argument("--keep", action="store_true", help="leave the data folder, with the logs")
