@@ -219,13 +219,15 @@ def await_(check: Callable[[], bool], seconds: float, failure: str, *, every: fl
         time.sleep(every)
 
 
-def reaches(count: Callable[[], int], goal: int, *, every: float = 0.05) -> bool:
-    """Wait until `count` is `goal`; False when it stands still for 60 s."""
+def reaches(
+    count: Callable[[], int], goal: int, *, every: float = 0.05, patience: float = PATIENCE_SECONDS
+) -> bool:
+    """Wait until `count` is `goal`; False when it stands still for `patience` seconds."""
     before, moved_at = -1, time.monotonic()
     while (now := count()) < goal:
         if now != before:
             before, moved_at = now, time.monotonic()
-        elif time.monotonic() - moved_at > PATIENCE_SECONDS:
+        elif time.monotonic() - moved_at > patience:
             return False
         time.sleep(every)
     return True

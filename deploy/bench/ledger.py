@@ -17,8 +17,7 @@ HOT = (
     "webhooks_duecallback",
     "webhooks_attempt",
 )
-# A receipt that overtook its answer is parked for some tenths of a second.
-HANDED_OVER = ("gateway_duemessage", "routing_delivery", "routing_parkedreceipt")
+HANDED_OVER = ("gateway_duemessage", "routing_delivery")
 QUEUES = (*HANDED_OVER, "webhooks_duecallback")
 CHUNK = 50_000
 
