@@ -220,14 +220,14 @@ def await_(check: Callable[[], bool], seconds: float, failure: str, *, every: fl
 
 
 def reaches(
-    count: Callable[[], int], goal: int, *, every: float = 0.05, patience: float = PATIENCE_SECONDS
+    count: Callable[[], int], goal: int, *, every: float = 0.05, patience: float | None = None
 ) -> bool:
-    """Wait until `count` is `goal`; False when it stands still for `patience` seconds."""
+    """Wait until `count` is `goal`; False when it stands still for `patience` seconds, 60 unless given."""
     before, moved_at = -1, time.monotonic()
     while (now := count()) < goal:
         if now != before:
             before, moved_at = now, time.monotonic()
-        elif time.monotonic() - moved_at > patience:
+        elif time.monotonic() - moved_at > (patience or PATIENCE_SECONDS):
             return False
         time.sleep(every)
     return True
