@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from celery import Celery
+from celery import Celery, signals
 
 from config import broker as _broker  # noqa: F401 - gives filesystem:// its meaning
 from config import env
@@ -57,6 +57,11 @@ app.conf.update(_settings())
 # Else Celery closes the database connections before and after every task; whoever meets a broken one closes it.
 app.conf["CELERY_DB_REUSE_MAX"] = 10**9
 app.autodiscover_tasks(["routing", "webhooks"])
+
+
+@signals.setup_logging.connect
+def _leave_logging(**_: object) -> None:
+    """Celery would set levels of its own: config.logs has spoken already."""
 
 
 def _add_steps() -> None:

@@ -37,6 +37,9 @@ def configure(settings: dict[str, Any]) -> None:
     root.setLevel(settings["level"])
     for noisy in ("django.request", "amqp", "kombu"):
         logging.getLogger(noisy).setLevel("ERROR")
+    # A line for each task received and done, at thousands of messages a second.
+    for noisy in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(noisy).setLevel("WARNING")
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

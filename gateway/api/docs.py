@@ -85,7 +85,8 @@ def _curl(base: str, path: str, method: str, call: dict[str, Any]) -> str:
         parts.append(f"-X {method.upper()}")
     if call.get("security") != []:
         parts.append('-H "Authorization: Bearer $KEY"')
-    body = _BODIES.get(call.get("operationId", ""))
+    content = call.get("requestBody", {}).get("content", {}).get("application/json", {})
+    body = _BODIES.get(call.get("operationId", "")) or content.get("example")
     if body is not None:
         parts.append("-H 'Content-Type: application/json'")
         parts.append(f"-d '{json.dumps(body)}'")

@@ -27,7 +27,7 @@ def document() -> Json:
         "info": {"title": "Trunkline", "version": "1", "description": _ABOUT},
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"apiKey": []}, {"basic": []}],
-        "tags": [{"name": "messages"}, {"name": "meta"}],
+        "tags": [{"name": "messages"}, {"name": "webhooks"}, {"name": "meta"}],
         "paths": paths,
         "components": {"schemas": schemas, "responses": _RESPONSES, "securitySchemes": _SECURITY},
     }

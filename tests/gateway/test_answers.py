@@ -119,6 +119,8 @@ def test_describes_what_it_answers(acme):
         assert set(answer.json) == set(schemas[name]["properties"]), name
     described = {"get", "post"}
     for path, methods in document["paths"].items():
+        if "/webhooks/" in path:
+            continue  # that app's own tests
         for method in described - methods.keys():
             answer = acme.send(method.upper(), path.replace("{messageId}", key))
             assert answer.status == 405, (method, path)

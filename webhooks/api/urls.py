@@ -2,7 +2,11 @@
 
 from django.urls import path
 
+from gateway.api import openapi
+from webhooks.api import description
 from webhooks.api.webhooks import Collection, Member
+
+openapi.include(description.PART)
 
 urlpatterns = [
     path("webhooks/messages", Collection.as_view()),
