@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ FAILURES = (BenchError, PeerError, StackError, load.LoadError)
 
 def main() -> int:
     options = _arguments()
+    # Told to end, the bench ends as by Ctrl-C: its stack and its peers with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     every = (*scenarios.SINGLE, "memory") if options.quick else scenarios.NAMES
     wanted = [*options.scenario, *options.set] or every
     results: dict[str, Any] = {}

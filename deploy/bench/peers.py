@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deploy import home, load
+from deploy import child, home, load
 
 
 class PeerError(Exception):
@@ -22,13 +22,12 @@ class Peer:
     def __init__(self, name: str, module: str, *arguments: str) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            # In a session of its own: Ctrl-C is for the bench, which ends its peers itself; they die with it.
+            child.command([sys.executable, "-m", module, *arguments]),
             cwd=home.CHECKOUT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # Ctrl-C is for the bench, which ends its peers itself.
-            start_new_session=True,
         )
 
     @property
