@@ -40,7 +40,6 @@ _state = _kept("state.json")
 _secrets = _kept("secrets.json")
 
 DEBUG = _env.bool("DEBUG", default=False)
-PORT = _env.int("PORT", default=8000)
 ALLOWED_HOSTS: list[str] = _env.list("ALLOWED_HOSTS", default=["*"])
 LOG_LEVEL = _env.str("LOG_LEVEL", default="INFO")
 LOG_FORMAT = _env.str("LOG_FORMAT", default="json")

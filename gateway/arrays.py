@@ -13,7 +13,12 @@ NULLS = "{}"
 
 def uuids(keys: Iterable[UUID]) -> str:
     """For ``::uuid[]``."""
-    return "{" + ",".join([key.hex for key in keys]) + "}"
+    return plain([key.hex for key in keys])
+
+
+def plain(words: Iterable[str]) -> str:
+    """Of texts that need no quotes: keys already written out, numbers."""
+    return "{" + ",".join(words) + "}"
 
 
 def moments(values: Iterable[datetime]) -> str:
@@ -24,19 +29,19 @@ def moments(values: Iterable[datetime]) -> str:
         if value is not last:
             last, text = value, f'"{value.isoformat()}"'
         texts.append(text)
-    return "{" + ",".join(texts) + "}"
+    return plain(texts)
 
 
 def texts(values: Sequence[str | None]) -> str:
     """For ``::text[]`` or ``::jsonb[]``. ``unnest`` pads a short list with NULL, so all of them missing is none."""
     if all(value is None for value in values):
         return NULLS
-    return "{" + ",".join([_quoted(value) for value in values]) + "}"
+    return plain([_quoted(value) for value in values])
 
 
 def numbers(values: Iterable[float]) -> str:
     """For ``::int[]`` and its kin."""
-    return "{" + ",".join(map(str, values)) + "}"
+    return plain(map(str, values))
 
 
 def _quoted(value: str | None) -> str:

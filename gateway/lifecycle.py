@@ -125,7 +125,7 @@ def _move_to(target: Status, wishes: Sequence[Move]) -> list[Fact]:
                 "ids": arrays.uuids([wish.message_id for wish in wishes]),
                 "first": wishes[0].message_id,
                 "last": wishes[-1].message_id,
-                "events": arrays.NULLS if quiet else "{" + ",".join(ids.texts(len(wishes))) + "}",
+                "events": arrays.NULLS if quiet else arrays.plain(ids.texts(len(wishes))),
                 "at": arrays.moments([wish.occurred_at for wish in wishes]),
                 "operators": arrays.texts([wish.operator for wish in wishes]),
                 "operator_codes": arrays.texts([wish.operator_code for wish in wishes]),

@@ -44,8 +44,8 @@ INITIAL: Final = frozenset({S.SCHEDULED, S.ACCEPTED})
 FINAL: Final = frozenset({S.READ, S.FAILED, S.EXPIRED, S.REJECTED, S.CANCELED})
 # Ended as far as the platform's own work goes: a read receipt may still follow a delivery.
 ENDED: Final = FINAL | {S.DELIVERED}
-# Before any operator had it.
-CANCELABLE: Final = frozenset({S.SCHEDULED, S.ACCEPTED, S.QUEUED})
+# With the relay, or about to be: it can still be cancelled, expired or handed to another operator.
+WAITING: Final = frozenset({S.SCHEDULED, S.ACCEPTED, S.QUEUED})
 
 # A worker's taking a message in hand is a status, not news: no event, no callback. At thousands a second the
 # line would cost as much as the delivery, and the moment is in the next event's data (`startedAt`).

@@ -141,9 +141,6 @@ class Transport(Protocol):
     def acknowledge(self, arrived: Sequence[Receipt | Inbound]) -> None:
         """What was delivered to the sink is stored: answer the operator."""
 
-    def refuse(self, arrived: Sequence[Receipt | Inbound]) -> None:
-        """It could not be stored: let the operator send it again."""
-
     def state(self) -> TransportState: ...
 
     def stop(self, *, deadline: float) -> None:

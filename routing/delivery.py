@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from gateway import arrays, lifecycle
+from gateway import arrays, lifecycle, statuses
 from gateway.lifecycle import Move
 from gateway.statuses import Status
 from routing import receipts
@@ -60,9 +60,7 @@ def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int
         The messages to send, in order, by operator id. Committed.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            _TAKE, {"worker": worker, "hold": HOLD_SECONDS, "ids": "{" + ",".join(delivery_ids) + "}"}
-        )
+        cursor.execute(_TAKE, {"worker": worker, "hold": HOLD_SECONDS, "ids": arrays.plain(delivery_ids)})
         deliveries = {message_id: (key, operator) for key, message_id, operator in cursor.fetchall()}
         if not deliveries:
             return {}
@@ -134,8 +132,10 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
     must not wait to be sent again. Other outcomes of rows that are no longer ours are someone else's to tell.
     """
     with transaction.atomic():
-        again = [outcome for outcome in outcomes if _waits_again(carrier, outcome)]
-        ended = [outcome for outcome in outcomes if not _waits_again(carrier, outcome)]
+        again: list[Outcome] = []
+        ended: list[Outcome] = []
+        for outcome in outcomes:
+            (again if _waits_again(carrier, outcome) else ended).append(outcome)
         ours = _finish(carrier, ended)
         late = [o for o in ended if o.delivery_id not in ours and o.verdict is Verdict.ACCEPTED]
         if late:
@@ -214,11 +214,12 @@ SELECT g.message_id, g.tenant_id, g.operator_id, g.priority,
        CASE WHEN %(tried)s THEN g.attempts ELSE g.attempts - 1 END, g.refused_by
 FROM gone g JOIN gateway_message m ON m.id = g.message_id
 WHERE m.id = ANY(%(messages)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
-  AND m.status IN ('scheduled', 'accepted', 'queued')
+  AND m.status = ANY(%(waiting)s::text[])
 ON CONFLICT (message_id) DO NOTHING
 """
 
 
+_WAITING = arrays.texts([status.value for status in sorted(statuses.WAITING)])
 _OURS = "SELECT message_id FROM routing_delivery WHERE id = ANY(%s::uuid[]) AND worker = %s FOR UPDATE"
 
 
@@ -251,6 +252,7 @@ def give_back(
                 "last": max(message_ids),
                 "worker": worker,
                 "tried": tried,
+                "waiting": _WAITING,
                 "patient": PATIENT_TRIES,
                 "slowest": SLOWEST_RETRY_SECONDS,
             },

@@ -25,7 +25,6 @@ class Standing:
     slug: str
     rate: float | None
     ready: bool
-    window: int
 
     @property
     def queue(self) -> str:
@@ -34,8 +33,7 @@ class Standing:
 
 _STANDINGS = """
 SELECT o.id, o.slug, o.rate,
-       o.active AND coalesce(bool_or(s.up AND (s.paused_until IS NULL OR s.paused_until <= now())), false),
-       coalesce(sum(s.window) FILTER (WHERE s.up), 0)::int
+       o.active AND coalesce(bool_or(s.up AND (s.paused_until IS NULL OR s.paused_until <= now())), false)
 FROM routing_operator o
 LEFT JOIN routing_operatorstate s
        ON s.operator_id = o.id AND s.seen_at > now() - %s * interval '1 second'

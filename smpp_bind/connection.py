@@ -72,10 +72,6 @@ class IoThread:
             self._thread.join(_STOP_SECONDS)
 
     @property
-    def is_current(self) -> bool:
-        return threading.get_ident() == self._thread.ident
-
-    @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 

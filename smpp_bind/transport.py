@@ -230,9 +230,6 @@ class SmppTransport:
     def acknowledge(self, arrived: Sequence[Receipt | Inbound]) -> None:
         self._group.answer([each.handle for each in arrived])
 
-    def refuse(self, arrived: Sequence[Receipt | Inbound]) -> None:
-        self._group.answer([each.handle for each in arrived], pdu.ESME_RSYSERR)
-
     def state(self) -> TransportState:
         group = self._group.state()
         return TransportState(

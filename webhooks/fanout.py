@@ -96,7 +96,7 @@ def _write(rows: Sequence[tuple[Fact, UUID, str]]) -> None:
         cursor.execute(
             _WRITE,
             {
-                "ids": "{" + ",".join(ids.texts(len(rows))) + "}",
+                "ids": arrays.plain(ids.texts(len(rows))),
                 "tenants": arrays.numbers(fact.tenant_id for fact, _endpoint, _state in rows),
                 "endpoints": arrays.uuids(endpoint for _fact, endpoint, _state in rows),
                 "events": arrays.uuids(fact.event_id for fact, _endpoint, _state in rows),

@@ -22,9 +22,6 @@ class BrokenTransport:
     def acknowledge(self, arrived: Sequence[Receipt | Inbound]) -> None:
         pass
 
-    def refuse(self, arrived: Sequence[Receipt | Inbound]) -> None:
-        pass
-
     def state(self) -> TransportState:
         return TransportState(up=False, window=0, detail={"error": self._reason})
 

@@ -73,9 +73,6 @@ class SimulatorTransport:
     def acknowledge(self, arrived: Sequence[Receipt | Inbound]) -> None:
         """Nobody waits for it."""
 
-    def refuse(self, arrived: Sequence[Receipt | Inbound]) -> None:
-        """Nobody waits for it."""
-
     def state(self) -> TransportState:
         return TransportState(up=not self._stopping, window=1000, detail={"simulated": True})
 
