@@ -7,10 +7,11 @@
     ├── Forbidden                  403  PermissionDenied, AddressNotAllowed, FeatureDisabled
     ├── NotFound                   404  also UnknownPath
     ├── MethodNotAllowed           405
-    ├── Conflict                   409  IdempotencyConflict, AlreadySent
+    ├── Conflict                   409  IdempotencyConflict, AlreadySent, AlreadyExists and its kinds, BuiltInKeyword
     ├── PayloadTooLarge            413
     ├── UnsupportedMediaType       415
-    ├── Unprocessable              422  NoRoute, TemplateNotFound, FeatureNotAvailable
+    ├── Unprocessable              422  NoRoute, RecipientOptedOut, TemplateNotFound, TemplateNotApproved,
+    │                                   TemplateVariableMissing, TemplateChannelMismatch, FeatureNotAvailable
     ├── TooMany                    429  RateLimited, QueueFull
     ├── Internal                   500
     └── Unavailable                503
@@ -170,6 +171,33 @@ class AlreadySent(Conflict):
     action = "Nothing to do; read its status."
 
 
+class AlreadyExists(Conflict):
+    code = "ALREADY_EXISTS"
+    message = "There is one like it already."
+    action = "Change the one that is there."
+
+
+class ContactExists(AlreadyExists):
+    code = "CONTACT_ALREADY_EXISTS"
+    message = "There is a contact with this phone number already."
+
+
+class TemplateExists(AlreadyExists):
+    code = "TEMPLATE_ALREADY_EXISTS"
+    message = "There is a template of this name in this language already."
+
+
+class KeywordExists(AlreadyExists):
+    code = "KEYWORD_ALREADY_EXISTS"
+    message = "There is a rule for this keyword already."
+
+
+class BuiltInKeyword(Conflict):
+    code = "KEYWORD_BUILT_IN"
+    message = "Built-in keywords cannot be removed, and keep their action."
+    action = "Change its replyText, or add a keyword of your own."
+
+
 class PayloadTooLarge(Problem):
     code = "PAYLOAD_TOO_LARGE"
     status = 413
@@ -201,6 +229,32 @@ class TemplateNotFound(Unprocessable):
     code = "TEMPLATE_NOT_FOUND"
     message = "There is no such template in this language."
     action = "Create the template first, or send text."
+
+
+class TemplateNotApproved(Unprocessable):
+    code = "TEMPLATE_NOT_APPROVED"
+    message = "The template is not approved."
+    action = "Wait for the approval, or correct what its reason says and submit it again."
+
+
+class TemplateVariableMissing(Unprocessable):
+    code = "TEMPLATE_VARIABLE_MISSING"
+    message = "The template has variables that were not given."
+    action = "Give a value for each variable that details names."
+
+
+class TemplateChannelMismatch(Unprocessable):
+    code = "TEMPLATE_CHANNEL_MISMATCH"
+    message = "The template is not made for this channel."
+    action = "Send it over one of its channels, or add the channel to it."
+
+
+class RecipientOptedOut(Unprocessable):
+    code = "RECIPIENT_OPTED_OUT"
+    message = "The recipient does not want messages from this sender."
+    action = (
+        "Do not send; the recipient can opt in again by START, or be taken off /v1/opt-outs with consent."
+    )
 
 
 class FeatureNotAvailable(Unprocessable):

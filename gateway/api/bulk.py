@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from gateway import errors, ids, submission
-from gateway.api import schema
+from gateway.api import fields, schema
 from gateway.api.errors import body as error_body
 from gateway.api.views import StrictRequest, View, answer, credential
 from gateway.errors import Detail, Problem
@@ -49,7 +49,7 @@ def _items(body: dict[str, Any]) -> list[Any]:
     Raises:
         errors.Invalid: for the call as a whole.
     """
-    faults = schema.Faults()
+    faults = fields.Faults()
     for name in body.keys() - {"messages", "defaults"}:
         faults.add(name, "UNKNOWN_MEMBER", "There is no such member.")
     messages, defaults = body.get("messages"), body.get("defaults")

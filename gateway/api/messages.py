@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from gateway import cancellation, errors, ids, statuses, submission
-from gateway.api import pagination, schema
+from gateway.api import fields, pagination, schema
 from gateway.api.rendering import stamp
 from gateway.api.views import StrictRequest, View, answer, credential
 from gateway.errors import Detail
@@ -227,11 +227,8 @@ def _value(name: str, text: str) -> object:
 
 
 def _moment(name: str, text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is not None and at.year >= 1970:
-            return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    fault = Detail(name, "INVALID_VALUE", "ISO 8601 with a time zone: 2026-12-01T09:00:00Z.")
-    raise errors.Invalid(details=[fault])
+    at = fields.moment(text)
+    if at is None:
+        fault = Detail(name, "INVALID_VALUE", "ISO 8601 with a time zone: 2026-12-01T09:00:00Z.")
+        raise errors.Invalid(details=[fault])
+    return at

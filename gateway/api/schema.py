@@ -4,18 +4,16 @@ Everything that is wrong is collected, each with the path of its member. Limits:
 4,096, RCS 3,072), metadata 20 pairs and 4 KiB, callbackUrl 2,048, clientMessageId 255, sendAt 35 days, fallback 5.
 """
 
-import functools
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway import errors, numbers, text
-from gateway.errors import Detail, Problem
+from gateway.api.fields import Faults, is_url, moment
 from gateway.keys import Credential
 from gateway.storing import Submission
 
@@ -31,31 +29,8 @@ FALLBACKS = 5
 PAIRS, METADATA_BYTES = 20, 4096
 
 _sender = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 ._&'+-]{1,11}|\+?[0-9]{3,15}")
-_url = re.compile(r"https?://[^/?#\\<>\"\x00-\x20\x7f-\U0010ffff]+(?:[/?#][!-~]*)?", re.IGNORECASE)
 
 _fingerprint = msgspec.json.Encoder(order="deterministic").encode
-
-
-class Faults(list[Detail]):
-    """What is wrong with one message."""
-
-    def add(self, field: str, code: str, message: str) -> None:
-        self.append(Detail(field, code, message))
-
-    def problem(self) -> Problem:
-        """One error for all of them: of the kind they share, else the general one."""
-        codes = {fault.code for fault in self}
-        kind = _KINDS.get(codes.pop(), errors.Invalid) if len(codes) == 1 else errors.Invalid
-        if len(self) == 1:
-            (fault,) = self
-            return kind(f"{fault.field}: {fault.message}" if fault.field else fault.message, details=self)
-        return kind(details=self)
-
-
-_KINDS: dict[str, type[Problem]] = {
-    kind.code: kind
-    for kind in (errors.InvalidRecipient, errors.InvalidSender, errors.TextTooLong, errors.TemplateNotFound)
-}
 
 
 def message(body: Any, *, credential: Credential, key: str | None, now: datetime) -> Submission:
@@ -164,21 +139,10 @@ def _client_message_id(draft: Submission, value: Any, faults: Faults) -> None:
 
 def _callback_url(draft: Submission, value: Any, faults: Faults) -> None:
     if _is_text(value, "callbackUrl", faults):
-        if _is_url(value):
+        if is_url(value):
             draft.callback_url = value
         else:
             faults.add("callbackUrl", "INVALID_VALUE", "An http or https URL of at most 2,048 characters.")
-
-
-@functools.lru_cache(maxsize=2048)
-def _is_url(value: str) -> bool:
-    if len(value) > 2048 or not _url.fullmatch(value):
-        return False
-    try:
-        parts = urlsplit(value)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _metadata(draft: Submission, value: Any, faults: Faults) -> None:
@@ -198,14 +162,9 @@ def _metadata(draft: Submission, value: Any, faults: Faults) -> None:
 def _send_at(draft: Submission, value: Any, faults: Faults) -> None:
     if not _is_text(value, "sendAt", faults):
         return
-    try:
-        at = datetime.fromisoformat(value)
-        if at.tzinfo is not None:
-            draft.send_at = at.astimezone(UTC)
-            return
-    except (ValueError, OverflowError):
-        pass
-    faults.add("sendAt", "INVALID_VALUE", "ISO 8601 with a time zone: 2026-12-01T09:00:00Z.")
+    draft.send_at = moment(value)
+    if draft.send_at is None:
+        faults.add("sendAt", "INVALID_VALUE", "ISO 8601 with a time zone: 2026-12-01T09:00:00Z.")
 
 
 def _validity(draft: Submission, value: Any, faults: Faults) -> None:
@@ -307,7 +266,7 @@ def _media(draft: Submission, value: Any, path: str, channel: str, faults: Fault
     for name in value.keys() - {"url", "type", "caption"}:
         faults.add(f"{path}.{name}", "UNKNOWN_MEMBER", "There is no such member.")
     url, kind, caption = value.get("url"), value.get("type"), value.get("caption")
-    if type(url) is not str or not _is_url(url):
+    if type(url) is not str or not is_url(url):
         faults.add(f"{path}.url", "INVALID_VALUE", "An http or https URL of at most 2,048 characters.")
     if type(kind) is not str or kind not in MEDIA_TYPES:
         faults.add(f"{path}.type", "INVALID_VALUE", f"One of {', '.join(sorted(MEDIA_TYPES))}.")

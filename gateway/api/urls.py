@@ -2,22 +2,41 @@
 
 from django.urls import path
 
-from gateway.api import bulk, catalogue, docs, messages
+from gateway.api import (
+    analytics,
+    batches,
+    bulk,
+    catalogue,
+    contacts,
+    docs,
+    inbound,
+    keywords,
+    messages,
+    opt_outs,
+    preview,
+    reports,
+    sandbox,
+    templates,
+)
+from gateway.api.paths import both
 
 urlpatterns = [
-    path("messages", messages.Messages.as_view()),
-    path("messages/", messages.Messages.as_view()),
-    path("messages/bulk", bulk.Bulk.as_view()),
-    path("messages/bulk/", bulk.Bulk.as_view()),
-    path("messages/<str:message_id>", messages.OneMessage.as_view()),
-    path("messages/<str:message_id>/", messages.OneMessage.as_view()),
-    path("messages/<str:message_id>/events", messages.Events.as_view()),
-    path("messages/<str:message_id>/events/", messages.Events.as_view()),
-    path("messages/<str:message_id>/cancel", messages.Cancel.as_view()),
-    path("messages/<str:message_id>/cancel/", messages.Cancel.as_view()),
-    path("error-codes", catalogue.ErrorCodes.as_view()),
-    path("error-codes/", catalogue.ErrorCodes.as_view()),
+    *both("messages", messages.Messages.as_view()),
+    *both("messages/bulk", bulk.Bulk.as_view()),
+    *preview.ROUTES,
+    *both("messages/<str:message_id>", messages.OneMessage.as_view()),
+    *both("messages/<str:message_id>/events", messages.Events.as_view()),
+    *both("messages/<str:message_id>/cancel", messages.Cancel.as_view()),
+    *batches.ROUTES,
+    *templates.ROUTES,
+    *contacts.ROUTES,
+    *opt_outs.ROUTES,
+    *inbound.ROUTES,
+    *keywords.ROUTES,
+    *sandbox.ROUTES,
+    *analytics.ROUTES,
+    *reports.ROUTES,
+    *both("error-codes", catalogue.ErrorCodes.as_view()),
     path("openapi.json", docs.OpenApi.as_view()),
-    path("docs", docs.Docs.as_view()),
-    path("docs/", docs.Docs.as_view()),
+    *both("docs", docs.Docs.as_view()),
 ]

@@ -9,3 +9,5 @@ class Bucket(models.Model):
 
     key = models.TextField(primary_key=True)
     theoretical_at = models.DateTimeField()
+    # How many tokens the last taker got: what its statement returns.
+    granted = models.IntegerField(db_default=0, default=0)

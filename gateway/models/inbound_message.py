@@ -1,6 +1,7 @@
 from django.db import models
 
 from gateway import ids
+from gateway.models.base import TenantQuerySet
 
 
 class InboundMessage(models.Model):
@@ -10,12 +11,20 @@ class InboundMessage(models.Model):
     # Whose number it came to; null while nobody's.
     tenant_id = models.BigIntegerField(null=True)
     operator = models.TextField()
+    channel = models.TextField(db_default="sms", default="sms")
     sender = models.TextField()
     recipient = models.TextField()
     text = models.TextField()
     # The operator's own fields, bytes as hex.
     raw = models.JSONField()
     received_at = models.DateTimeField()
+    # The keyword that it matched, and what was done about it.
+    keyword = models.TextField(null=True)
+    action = models.TextField(null=True)
+    # The tenant's last message to the handset, which this may answer.
+    in_reply_to = models.UUIDField(null=True)
+
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         indexes = [
