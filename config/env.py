@@ -7,6 +7,8 @@ that a management command typed into another terminal finds the running stack wi
 import base64
 import hashlib
 import json
+import os
+import socket
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,14 @@ def number(name: str, default: float) -> float:
     return float(_env.str(name, default=str(default)))
 
 
+def bounded_number(name: str, default: float) -> float:
+    """A numeric setting that must not be negative, nor beyond a million."""
+    value = number(name, default)
+    if not 0 <= value <= 1e6:
+        raise ImproperlyConfigured(f"{name} must be 0 to 1000000.")
+    return value
+
+
 def role() -> str:
     """A short name of this process, for logs and the database's list of connections."""
     return str(_env.str("TRUNKLINE_ROLE", default="trunkline"))
@@ -149,3 +159,16 @@ def role() -> str:
 def demo_webhook_secret() -> str:
     """The secret that the demo's listener verifies with, ``whsec_…``; empty outside ``make run``."""
     return _env.str("DEMO_WEBHOOK_SECRET", default="") or str(_secrets.get("demo_webhook_secret", ""))
+
+
+def metrics_folder() -> Path:
+    """Where the API's processes of this machine keep what they count; the library is told by its own variable."""
+    folder = HOME / "metrics" / socket.gethostname()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    return folder
+
+
+def metrics_allowed_networks() -> list[IPv4Network | IPv6Network]:
+    """Who may read ``/metrics``; this machine by default."""
+    given: list[str] = _env.list("METRICS_ALLOWED_NETWORKS", default=["127.0.0.0/8", "::1/128"])
+    return _networks("METRICS_ALLOWED_NETWORKS", given)

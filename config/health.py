@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from config import env
+from routing.selection import SANDBOX_OPERATOR_ID
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ _PORTS = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379, "valkey": 
 _BINDS = """
 SELECT o.slug, coalesce(bool_or(s.up), false)
 FROM routing_operator o LEFT JOIN routing_operatorstate s ON s.operator_id = o.id AND s.seen_at > %s
-WHERE o.active GROUP BY o.slug ORDER BY o.slug
+WHERE o.active AND o.id <> %s GROUP BY o.slug ORDER BY o.slug
 """
 
 
@@ -36,7 +37,10 @@ def live(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when database and broker are reachable and every active operator has a bind that is up, else 503."""
+    """200 when database and broker are reachable and every active operator has a bind that is up, else 503.
+
+    The sandbox's operator does not count: it keeps no real message waiting.
+    """
     binds = _binds(datetime.now(tz=UTC))
     broker = _broker()
     checks = {
@@ -61,7 +65,7 @@ def _binds(now: datetime) -> dict[str, bool] | None:
     """Whether each active operator is up; None when the database is away."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_BINDS, [now - _SEEN_WITHIN])
+            cursor.execute(_BINDS, [now - _SEEN_WITHIN, SANDBOX_OPERATOR_ID])
             return dict(cursor.fetchall())
     except Error as error:
         log.warning("health.database_away", extra={"reason": type(error).__name__})

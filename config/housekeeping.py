@@ -1,4 +1,4 @@
-"""Keeping the tables in shape: partitions made ahead and dropped, old rows of slim tables removed.
+"""Keeping the tables in shape: partitions made ahead and dropped, old rows removed, old tallies merged.
 
 Every relay calls it once a minute; an advisory lock lets one of them do the work.
 """
@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
-from gateway import partitions
+from gateway import partitions, tallies
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +45,7 @@ def keep(*, now: datetime) -> int:
                 log.info("partitions.kept", table=table, made=made, dropped=dropped)
     for table, key, column, age in _AGED:
         _delete(table, key, column, now - age)
+    tallies.merge(now=now)
     return 0
 
 

@@ -48,6 +48,8 @@ APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Beside the doors that they belong to.
+        "DIRS": [BASE_DIR / "gateway" / "admin" / "html"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -70,6 +72,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+# As the admin shows them.
+DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "Y-m-d", "H:i:s", "Y-m-d H:i:s"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = env.HOME / "static"
@@ -98,7 +102,14 @@ CALLBACK_ALLOWED_NETWORKS = env.callback_allowed_networks()
 
 # A tenant with this many messages waiting is told to slow down: accepting outruns delivery seven to one.
 TENANT_BACKLOG_LIMIT = int(env.number("TENANT_BACKLOG_LIMIT", 1_000_000))
+# Requests per second, and at once, of keys without a rate of their own: 0 is no limit, and the rate.
+KEY_RATE = env.bounded_number("KEY_RATE", 10_000)
+KEY_BURST = int(env.bounded_number("KEY_BURST", 0))
 RETENTION_DAYS = int(env.number("RETENTION_DAYS", 30))
+
+# Where the API's processes count, and who may read it at /metrics.
+METRICS_FOLDER = env.metrics_folder()
+METRICS_ALLOWED_NETWORKS = env.metrics_allowed_networks()
 
 # Where workers keep acceptances until they are stored: a local disk that outlives the process.
 JOURNAL_FOLDER = env.HOME / "journal"
@@ -107,6 +118,7 @@ JOURNAL_FOLDER = env.HOME / "journal"
 TRANSPORTS = {
     "smpp": "smpp_bind.transport.SmppTransport",
     "simulator": "routing.transports.simulator.SimulatorTransport",
+    "sandbox": "routing.transports.sandbox.SandboxTransport",
 }
 
 LOGGING_CONFIG = "config.logs.configure"

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from config import health
+from config import health, metrics
 from gateway.api import views
 
 urlpatterns = [
@@ -13,6 +13,7 @@ urlpatterns = [
     re_path(r"^v1(?:/.*)?$", views.Unknown.as_view()),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("metrics", metrics.show),
     path("admin/", admin.site.urls),
 ]
 

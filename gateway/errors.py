@@ -307,6 +307,19 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "No operator could take the message in time.",
         "Send again later.",
     ),
+    "NOT_DELIVERED_IN_TIME": (
+        "A step of the fallback chain was not delivered within its afterSeconds.",
+        "Nothing; the next step was taken.",
+    ),
+    "OUTCOME_UNKNOWN": (
+        "The operator did not answer; whether it has the message is not known.",
+        "Wait for a receipt, or send again if a repeat does no harm.",
+    ),
+    "EXPIRED_AT_OPERATOR": (
+        "The validity ran out at the operator, before the handset was reached.",
+        "Give a longer validitySeconds, or send again.",
+    ),
+    "DELETED_BY_OPERATOR": ("The operator deleted the message.", "Ask the platform's operator."),
     "REJECTED_BY_OPERATOR": (
         "The operator refused the message for what it is.",
         "Read operatorCode in the message's events.",

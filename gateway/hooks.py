@@ -40,6 +40,8 @@ class Hooks:
     fan_out: list[Callable[[Sequence[Fact]], None]] = field(default_factory=list)
     # Operators' ids for messages about to be accepted, 0 where none matches; None registered: all are 0.
     route: Callable[[Sequence[RouteRequest]], list[int]] | None = None
+    # The route that a message would take now, to be shown: ``{"operator": slug}``; None where there is none.
+    explain: Callable[[RouteRequest], dict[str, Any] | None] | None = None
     # More lines for a message's timeline: callback outcomes. Given (tenant id, message id).
     timeline: list[Callable[[int, UUID], list[dict[str, Any]]]] = field(default_factory=list)
 

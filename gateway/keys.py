@@ -4,12 +4,14 @@ Finding one costs no query while what was read last is fresh: 2 s for a key that
 holds in every process well within 5 s; 1 s for one that is not.
 """
 
+import functools
 import hmac
+import math
 import secrets
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -19,6 +21,7 @@ from django.db import connection, transaction
 from gateway import sealing
 from gateway.models import ApiKey, Tenant
 from gateway.models.api_key import PERMISSIONS
+from gateway.models.tenant import sandbox_of
 
 PREFIX = "tl_live_"
 # Characters of a key that lists show.
@@ -27,6 +30,9 @@ SHOWN = 16
 _GOOD_FOR, _BAD_FOR = 2.0, 1.0
 # Entries kept; beyond that the cache starts anew, so that guessing keys cannot fill the memory.
 _ROOM = 20_000
+# Requests per second that a key may have; requests at once.
+_SLOWEST, _FASTEST = 0.001, 1_000_000.0
+_LARGEST_BURST = 1_000_000
 # Seconds between two notes of a key's use.
 _USE_NOTED_EVERY = 60.0
 
@@ -37,18 +43,23 @@ class IssueError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key that is good now, and what of its tenant a request needs. ``rate`` is requests per second."""
+    """A key that is good now, and what of its tenant a request needs.
+
+    ``rate`` is requests per second, the platform's default filled in; None is no limit. ``sandbox`` is the same key
+    in developer mode, with the sandbox for its tenant; there it is None.
+    """
 
     key_id: int
     tenant_id: int
     permissions: frozenset[str]
     networks: tuple[IPv4Network | IPv6Network, ...]
     rate: float | None
-    burst: int | None
+    burst: int
     backlog_limit: int | None
     sealed_secret: bytes
     # Seconds since the epoch.
     expires_at: float | None
+    sandbox: "Credential | None" = field(default=None, repr=False)
 
     def allows(self, address: str) -> bool:
         """Whether the key may be used from an address; an empty list allows every one."""
@@ -61,10 +72,27 @@ class Credential:
         mapped = getattr(parsed, "ipv4_mapped", None)
         return any((mapped or parsed) in network for network in self.networks)
 
+    def secret(self) -> bytes:
+        return sealing.open_(self.sealed_secret, context=sealing.CONTEXT_KEY_SECRET)
+
     def has_secret(self, secret: str) -> bool:
         """Whether ``secret`` is the key's, in the same time whatever it is."""
-        kept = sealing.open_(self.sealed_secret, context=sealing.CONTEXT_KEY_SECRET)
-        return hmac.compare_digest(kept, secret.encode("utf-8", "surrogatepass"))
+        return hmac.compare_digest(self.secret(), secret.encode("utf-8", "surrogatepass"))
+
+
+def nobody() -> Credential:
+    """A stand-in for a key that is not found: to refuse it takes as long as to refuse a wrong secret."""
+    return _nobody(tuple(settings.ENCRYPTION_KEYS))
+
+
+@functools.cache
+def _nobody(_sealed_under: tuple[bytes, ...]) -> Credential:
+    sealed = sealing.seal(_new_secret().encode(), context=sealing.CONTEXT_KEY_SECRET)
+    return _credential(0, 0, [], [], None, None, None, sealed, None)
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(36)
 
 
 def fingerprint(api_key: str) -> bytes:
@@ -87,11 +115,13 @@ def issue(
     No permissions given means all of them.
 
     Raises:
-        IssueError: for an unknown permission, a malformed network, a name in use, a rate or burst below one.
+        IssueError: for a name that is empty, too long or in use, an unknown permission, a malformed network, a rate
+            or burst that is none, an expiry in the past.
     """
+    _check_name(name)
     _check(permissions=permissions, rate=rate, burst=burst, expires_at=expires_at)
     networks = [_network(text) for text in allowed_networks]
-    api_key, api_secret = PREFIX + secrets.token_urlsafe(30), secrets.token_urlsafe(36)
+    api_key, api_secret = PREFIX + secrets.token_urlsafe(30), _new_secret()
     with transaction.atomic():
         if ApiKey.objects.filter(tenant=tenant, name=name).exists():
             raise IssueError(f"the tenant has a key named {name!r} already")
@@ -110,16 +140,21 @@ def issue(
     return api_key, api_secret
 
 
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > 200 or not name.isprintable():
+        raise IssueError("the name must be 1 to 200 printable characters")
+
+
 def _check(
     *, permissions: Sequence[str], rate: float | None, burst: int | None, expires_at: datetime | None
 ) -> None:
     unknown = sorted(set(permissions) - set(PERMISSIONS))
     if unknown:
         raise IssueError(f"no such permission: {', '.join(unknown)} (there are: {', '.join(PERMISSIONS)})")
-    if rate is not None and not 0 < rate < 1e6:
-        raise IssueError("the rate must be above 0 requests per second")
-    if burst is not None and burst < 1:
-        raise IssueError("the burst must be at least 1")
+    if rate is not None and not _SLOWEST <= rate <= _FASTEST:
+        raise IssueError(f"the rate must be {_SLOWEST} to {_FASTEST:,.0f} requests per second")
+    if burst is not None and not 1 <= burst <= _LARGEST_BURST:
+        raise IssueError(f"the burst must be 1 to {_LARGEST_BURST:,} requests")
     if burst is not None and rate is None:
         raise IssueError("a burst needs a rate")
     if expires_at is not None and expires_at <= datetime.now(tz=UTC):
@@ -192,17 +227,29 @@ def _credential(
     secret: bytes,
     expires_at: float | None,
 ) -> Credential:
-    return Credential(
+    allowed, at_once = _limits(rate, burst)
+    production = Credential(
         key_id=key_id,
         tenant_id=tenant_id,
         permissions=frozenset(permissions),
         networks=tuple(ip_network(text) for text in networks),
-        rate=rate,
-        burst=burst,
+        rate=allowed,
+        burst=at_once,
         backlog_limit=backlog_limit,
         sealed_secret=bytes(secret),
         expires_at=expires_at,
     )
+    return replace(production, sandbox=replace(production, tenant_id=sandbox_of(tenant_id)))
+
+
+def _limits(rate: float | None, burst: int | None) -> tuple[float | None, int]:
+    """Requests per second (None: no limit) and at once: the key's own, else the platform's; each within bounds."""
+    if rate is None:
+        if not settings.KEY_RATE:
+            return None, 1
+        rate, burst = settings.KEY_RATE, settings.KEY_BURST
+    rate = min(max(rate, _SLOWEST), _FASTEST)
+    return rate, min(burst or math.ceil(rate), _LARGEST_BURST)
 
 
 _uses_lock = threading.Lock()

@@ -1,9 +1,9 @@
 """The one mover of statuses.
 
 Nothing else writes ``Message.status``. A move is a guarded, set-based UPDATE: only rows whose status may legally
-become the target are touched, and it tells which they were. Their events are written by the same statement, their
-callbacks by hooks in the same transaction. A move that is refused (a late or repeated receipt, a race lost to a
-cancel) changes nothing; the caller records it with :func:`gateway.events.note` if it is worth a line.
+become the target are touched, and it tells which they were. The same statement writes their events and counts them
+anew, hooks fan out their callbacks in the same transaction. A move that is refused (a late or repeated receipt, a
+race lost to a cancel) changes nothing; the caller records it with :func:`gateway.events.note` if it is worth a line.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 from django.db import connection, transaction
 
-from gateway import arrays, ids, statuses
+from gateway import arrays, ids, statuses, tallies
 from gateway.hooks import Fact, hooks
 from gateway.statuses import Status
 
@@ -56,16 +56,16 @@ WITH u AS (
         AS u(id, event_id, occurred_at, operator, operator_code, error_code, data)
 ), moved AS (
     UPDATE gateway_message m
-    SET status = %(target)s, {stamps}
+    SET status = %(target)s, {stamps} {remember}
         sequence = m.sequence + {step},
         operator = coalesce(u.operator, m.operator),
         error_code = u.error_code
     FROM u
     WHERE m.id = u.id AND m.id = ANY(%(ids)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
       AND m.status = ANY(%(origins)s::text[])
-    RETURNING m.id, m.tenant_id, m.sequence, m.callback_url, u.event_id, u.occurred_at, u.operator,
+    RETURNING {counted} m.id, m.tenant_id, m.sequence, m.callback_url, u.event_id, u.occurred_at, u.operator,
               u.operator_code, u.error_code, u.data
-){written}
+){written}{tallied}
 SELECT event_id, tenant_id, id, callback_url FROM moved
 """
 _WRITTEN = """, written AS (
@@ -75,6 +75,21 @@ _WRITTEN = """, written AS (
            error_code, data
     FROM moved
 )"""
+
+
+def _statement(target: Status) -> str:
+    quiet, counts = target in statuses.QUIET, tallies.counts(target)
+    return _MOVE.format(
+        stamps=_STAMPS.get(target, ""),
+        remember=tallies.REMEMBER if counts else "",
+        step=0 if quiet else 1,
+        counted=tallies.RETURN if counts else "",
+        written="" if quiet else _WRITTEN,
+        tallied=tallies.movement(target) if counts else "",
+    )
+
+
+_STATEMENTS = {target: _statement(target) for target in Status}
 
 
 def move(*, moves: Iterable[Move]) -> set[UUID]:
@@ -118,9 +133,7 @@ def _move_to(target: Status, wishes: Sequence[Move]) -> list[Fact]:
     type_ = f"message.{target}"
     with connection.cursor() as cursor:
         cursor.execute(
-            _MOVE.format(
-                stamps=_STAMPS.get(target, ""), step=0 if quiet else 1, written="" if quiet else _WRITTEN
-            ),
+            _STATEMENTS[target],
             {
                 "ids": arrays.uuids([wish.message_id for wish in wishes]),
                 "first": wishes[0].message_id,

@@ -56,3 +56,101 @@ def _learn(calling_code: int) -> None:
         rf"\+{calling_code}(?!0{f'|{prefix}' if prefix else ''})"
         rf"(?:{'|'.join(f'[0-9]{{{length}}}' for length in lengths)})"
     )
+
+
+def country(number: str) -> str:
+    """Where an E.164 number belongs: ISO 3166-1 alpha-2, as :mod:`phonenumbers` has it (so Kosovo is XK).
+
+    Empty for what belongs to no country, such as +800 and satellites. A number that its plan does not have counts
+    as its calling code's main country, in the North American plan as its area code's.
+    """
+    found = _lone.get(number[:3])
+    if found is None:
+        found = _lone.get(number[:4])
+        if found is None:
+            found = _seen.get(number[:5] if number.startswith("+1") else number[:9])
+            if found is None:
+                return _shared_country(number)
+    return found
+
+
+# Calling codes of one country, with their plus.
+_lone = {
+    f"+{code}": "" if regions == ("001",) else regions[0]
+    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
+    if len(regions) == 1
+}
+# The others' countries, by as much of the number as tells them apart.
+_seen: dict[str, str] = {}
+_SEEN_MOST = 200_000
+# North American area codes are some country's whole, but not every number of theirs is given out.
+_PROBES = ("2345678", "5552345", "3012345", "8765432")
+
+
+def _shared_country(number: str) -> str:
+    code = next((code for code in _SHARED if number.startswith(code, 1)), "")
+    if not code:
+        return ""
+    national = number[len(code) + 1 :]
+    tried = [national]
+    key = number[:9]
+    if code == "1" and len(national) >= 3:
+        tried += [national[:3] + probe for probe in _PROBES]
+        key = number[:5]
+    found = next(filter(None, (_match(code, digits) for digits in tried)), "")
+    if not found:
+        return _SHARED[code]
+    if len(_seen) >= _SEEN_MOST:
+        _seen.clear()
+    _seen[key] = found
+    return found
+
+
+_SHARED = {
+    str(code): regions[0]
+    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
+    if len(regions) > 1
+}
+
+
+def _match(code: str, national: str) -> str | None:
+    """The first of a calling code's countries that has the number."""
+    for region, pattern in _plans(int(code)):
+        if pattern.match(national):
+            return region
+    return None
+
+
+_TYPES = (
+    "fixed_line",
+    "mobile",
+    "toll_free",
+    "premium_rate",
+    "shared_cost",
+    "personal_number",
+    "voip",
+    "pager",
+    "uan",
+    "voicemail",
+)
+
+
+@functools.cache
+def _plans(calling_code: int) -> list[tuple[str, re.Pattern[str]]]:
+    """The countries of a calling code with what their national numbers look like, in the library's order."""
+    plans = []
+    for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[calling_code]:
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+        if metadata is None:
+            continue
+        if metadata.leading_digits is not None:
+            plans.append((region, re.compile(f"(?:{metadata.leading_digits})")))
+            continue
+        kinds = [getattr(metadata, name) for name in _TYPES]
+        numbers = "|".join(f"(?:{kind.national_number_pattern})" for kind in kinds if _is_given(kind))
+        plans.append((region, re.compile(f"(?:{numbers})$")))
+    return plans
+
+
+def _is_given(kind: phonenumbers.PhoneNumberDesc | None) -> bool:
+    return kind is not None and bool(kind.national_number_pattern) and kind.national_number_pattern != "NA"

@@ -5,14 +5,18 @@ The first key seals, every key opens: put a new one in front, re-seal at leisure
 authenticated with the value, so that what was sealed as one kind of secret does not open as another.
 """
 
+import base64
 import functools
 import hashlib
 import os
-from typing import Final
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
+from django.db import models
 
 CONTEXT_KEY_SECRET: Final = b"api_key.secret"
 CONTEXT_TENANT_CALLBACK: Final = b"tenant.callback_secret"
@@ -23,6 +27,8 @@ _VERSION = b"\x01"
 _NAME = slice(1, 5)
 _NONCE = slice(5, 17)
 _REST = slice(17, None)
+# Rows read at once when values are sealed anew.
+_BATCH = 500
 
 
 class SealingError(Exception):
@@ -57,4 +63,85 @@ def open_(sealed: bytes | memoryview, *, context: bytes) -> bytes:
 @functools.cache
 def _ciphers(keys: tuple[bytes, ...]) -> dict[bytes, AESGCM]:
     """Ciphers by the four bytes that name their key, in the order of the setting."""
-    return {hashlib.sha256(b"name:" + key).digest()[:4]: AESGCM(key) for key in keys}
+    return {_name_of(key): AESGCM(key) for key in keys}
+
+
+def _name_of(key: bytes) -> bytes:
+    return hashlib.sha256(b"name:" + key).digest()[:4]
+
+
+def names() -> list[str]:
+    """The names of the installation's keys, eight hex digits each, in the order of the setting."""
+    return [name.hex() for name in _ciphers(tuple(settings.ENCRYPTION_KEYS))]
+
+
+def fresh_key() -> tuple[str, str]:
+    """A new key as ``ENCRYPTION_KEYS`` takes it, and its name."""
+    key = os.urandom(32)
+    return base64.b64encode(key).decode(), _name_of(key).hex()
+
+
+class Column(NamedTuple):
+    """Where sealed values are kept. Nulls are no values."""
+
+    model: type[models.Model]
+    column: str
+    context: bytes
+
+    def __str__(self) -> str:
+        return f"{self.model._meta.db_table}.{self.column}"
+
+
+_columns: dict[str, Column] = {}
+
+
+def register(*, model: type[models.Model], column: str, context: bytes) -> None:
+    """Say, when an app is ready, that a column of its keeps sealed values; again does nothing."""
+    kept = Column(model, column, context)
+    _columns[str(kept)] = kept
+
+
+def columns() -> list[Column]:
+    """Every column registered, by its name."""
+    return [_columns[name] for name in sorted(_columns)]
+
+
+class Resealed(NamedTuple):
+    """Values sealed anew; those that do not open and stay as they are; values by the name of their key afterwards."""
+
+    resealed: int
+    unreadable: int
+    by_key: Counter[str]
+
+
+def reseal(column: Column) -> Resealed:
+    """Seal every value of a column anew that is not under the first key.
+
+    Safe while the system runs, and to run again: a value that changes meanwhile stays as it was changed.
+    """
+    resealed = unreadable = 0
+    first = bytes.fromhex(names()[0])
+    for pk, value in _values(column):
+        if value[_NAME] != first:
+            try:
+                resealed += _reseal_one(column, pk, value)
+            except SealingError:
+                unreadable += 1
+    # Counted afterwards: what was written meanwhile may be under an older key again.
+    return Resealed(resealed, unreadable, Counter(value[_NAME].hex() for _, value in _values(column)))
+
+
+def _reseal_one(column: Column, pk: Any, value: bytes) -> int:
+    anew = seal(open_(value, context=column.context), context=column.context)
+    same = column.model._base_manager.filter(pk=pk, **{column.column: value})
+    return same.update(**{column.column: anew})
+
+
+def _values(column: Column) -> Iterator[tuple[Any, bytes]]:
+    """Key and value of each row, in batches by key."""
+    rows = column.model._base_manager.exclude(**{column.column: None}).order_by("pk")
+    batch = list(rows.values_list("pk", column.column)[:_BATCH])
+    while batch:
+        for pk, value in batch:
+            yield pk, bytes(value)
+        batch = list(rows.filter(pk__gt=batch[-1][0]).values_list("pk", column.column)[:_BATCH])

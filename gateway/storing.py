@@ -13,27 +13,31 @@ from uuid import UUID
 import msgspec
 from django.db import connection
 
-_WRITE = """
+from gateway import numbers, tallies
+
+_WRITE = f"""
 WITH asked AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS asked(
         id uuid, event_id uuid, tenant_id bigint, batch_id uuid, client_message_id text, channel text,
         recipient text, sender text, text text, content jsonb, encoding text, parts smallint, priority smallint,
         metadata jsonb, callback_url text, fallback jsonb, send_at timestamptz, expires_at timestamptz,
-        validity_seconds int, status text, lane int, due_at timestamptz)
+        validity_seconds int, status text, lane int, due_at timestamptz, exempt bool, country text)
 ), messages AS (
     INSERT INTO gateway_message (id, tenant_id, batch_id, client_message_id, channel, recipient, sender, text,
                                  content, encoding, parts, priority, metadata, callback_url, fallback, send_at,
-                                 expires_at, validity_seconds, created_at, status, sequence)
+                                 expires_at, validity_seconds, created_at, status, sequence, exempt,
+                                 country)
     SELECT id, tenant_id, batch_id, client_message_id, channel, recipient, sender, text, content, encoding, parts,
-           priority, metadata, callback_url, fallback, send_at, expires_at, validity_seconds, %(at)s, status, 1
+           priority, metadata, callback_url, fallback, send_at, expires_at, validity_seconds, %(at)s, status, 1,
+           exempt, country
     FROM asked
 ), events AS (
     INSERT INTO gateway_event (id, tenant_id, message_id, type, status, sequence, occurred_at)
     SELECT event_id, tenant_id, id, %(type)s, status, 1, %(at)s FROM asked
-)
+), tallied AS ({tallies.ACCEPTANCE})
 INSERT INTO gateway_duemessage (message_id, tenant_id, lane, priority, due_at, expires_at, channel, recipient,
                                 sender, parts, attempts, refused_by)
-SELECT id, tenant_id, lane, priority, due_at, expires_at, channel, recipient, sender, parts, 0, '{}' FROM asked
+SELECT id, tenant_id, lane, priority, due_at, expires_at, channel, recipient, sender, parts, 0, '{{}}' FROM asked
 """
 
 
@@ -42,7 +46,8 @@ class Submission:
     """A message that a tenant asks for, checked and normalised.
 
     ``key`` is the client's id for the request, ``fingerprint`` stands for the request's content and goes with it.
-    ``priority`` is 0 high, 1 normal, 2 bulk.
+    ``priority`` is 0 high, 1 normal, 2 bulk. ``exempt``: a reply that consent rules ask for; it goes to those who
+    opted out, too. ``country`` is the recipient's, ISO 3166-1 alpha-2; left empty it is found by the number.
     """
 
     tenant_id: int
@@ -64,6 +69,8 @@ class Submission:
     key: str | None = None
     fingerprint: bytes = b""
     backlog_limit: int | None = None
+    exempt: bool = False
+    country: str = ""
 
 
 class Row(NamedTuple):
@@ -121,4 +128,6 @@ def _members(
         "status": status,
         "lane": lane,
         "due_at": due_at,
+        "exempt": s.exempt,
+        "country": s.country or numbers.country(s.recipient),
     }

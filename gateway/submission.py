@@ -14,10 +14,12 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from gateway import backlog, errors, idempotency, ids, storing
+from gateway import backlog, errors, idempotency, ids, magic, opt_outs, storing
 from gateway.combining import Combiner
 from gateway.hooks import Fact, RouteRequest, hooks
 from gateway.idempotency import Claim, Kept, Key
+from gateway.models import FallbackTimer
+from gateway.models.tenant import is_sandbox
 from gateway.statuses import Status
 from gateway.storing import Submission
 
@@ -172,8 +174,8 @@ def _accept(submissions: Sequence[Submission], message_ids: Sequence[UUID], now:
 
 
 def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, errors.Problem]]:
-    """The lane of each, and who is refused for want of a route or of room, by place."""
-    refused: dict[int, errors.Problem] = {}
+    """The lane of each, and who is refused for want of consent, of a route or of room, by place."""
+    refused = _unwanted(submissions)
     lanes = [0] * len(submissions)
     if hooks.route is not None:
         lanes = hooks.route(
@@ -181,6 +183,8 @@ def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, err
         )
     rooms: dict[int, int] = {}
     for place, (submission, lane) in enumerate(zip(submissions, lanes, strict=True)):
+        if place in refused:
+            continue
         tenant_id = submission.tenant_id
         if tenant_id not in rooms:
             rooms[tenant_id] = backlog.room(tenant_id=tenant_id, limit=submission.backlog_limit)
@@ -191,6 +195,20 @@ def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, err
         else:
             rooms[tenant_id] -= 1
     return lanes, refused
+
+
+def _unwanted(submissions: Sequence[Submission]) -> dict[int, errors.Problem]:
+    """Who may not be written to: those who opted out, and a sandbox's recipients that stand for a refusal."""
+    refused: dict[int, errors.Problem] = {}
+    blocked = opt_outs.blocked(wanted=[(s.tenant_id, s.recipient, s.sender) for s in submissions])
+    for place, (submission, has_opted_out) in enumerate(zip(submissions, blocked, strict=True)):
+        if has_opted_out and not submission.exempt:
+            refused[place] = errors.RecipientOptedOut()
+        elif is_sandbox(submission.tenant_id):
+            problem = magic.refusal(tenant_id=submission.tenant_id, recipient=submission.recipient)
+            if problem is not None:
+                refused[place] = problem
+    return refused
 
 
 def _first_places(submissions: Sequence[Submission], refused: Container[int]) -> dict[Key, int]:
@@ -244,6 +262,7 @@ def _write(
         rows.append(storing.Row(message_id, event_id, s, status.value, lanes[place], due_at, expires_at))
         accepted[place] = Accepted(message_id, s, status, now)
     storing.write(rows=rows, created_at=now, event_type=EVENT_TYPE)
+    _set_timers(rows)
     if hooks.fan_out:
         facts = [
             Fact(
@@ -260,6 +279,21 @@ def _write(
     for tenant_id, count in Counter(row.submission.tenant_id for row in rows).items():
         backlog.added(tenant_id=tenant_id, count=count)
     return accepted
+
+
+def _set_timers(rows: Sequence[storing.Row]) -> None:
+    """Note when messages go on to their fallback, if they are not delivered by then."""
+    timers = [
+        FallbackTimer(
+            message_id=row.id,
+            tenant_id=row.submission.tenant_id,
+            due_at=row.due_at + timedelta(seconds=row.submission.fallback[0]["afterSeconds"]),
+        )
+        for row in rows
+        if row.submission.fallback and row.submission.fallback[0].get("afterSeconds") is not None
+    ]
+    if timers:
+        FallbackTimer.objects.bulk_create(timers)
 
 
 def _outcomes(
@@ -293,9 +327,18 @@ def _repeat(original: Accepted | None) -> Outcome:
     return replace(original, replayed=True)
 
 
+# A fallback has replaced the members that the first event of that kind keeps.
 _ORIGINALS = """
-SELECT id, tenant_id, recipient, channel, sender, encoding, parts, send_at, client_message_id, batch_id, created_at
-FROM gateway_message WHERE id = ANY(%s)
+SELECT m.id, m.tenant_id, m.recipient, coalesce(f.first->>'channel', m.channel),
+       CASE WHEN f.first IS NULL THEN m.sender ELSE f.first->>'sender' END,
+       CASE WHEN f.first IS NULL THEN m.encoding ELSE f.first->>'encoding' END,
+       coalesce((f.first->>'parts')::smallint, m.parts), m.send_at, m.client_message_id, m.batch_id, m.created_at
+FROM gateway_message m LEFT JOIN LATERAL (
+    SELECT e.data->'from' AS first FROM gateway_event e
+    WHERE m.fallback_step > 0 AND e.message_id = m.id AND e.id > m.id AND e.type = 'message.fallback'
+    ORDER BY e.sequence LIMIT 1
+) f ON true
+WHERE m.id = ANY(%s)
 """
 
 

@@ -1,20 +1,290 @@
 """Operators and routes in the admin; what is changed here takes effect without a restart."""
 
-from django.contrib import admin
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from routing.models import Operator, Route
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.forms.fields import InvalidJSONInput
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+
+from gateway import sealing
+from gateway.admin import audit, reading
+from gateway.models import Tenant
+from routing import operators, provisioning
+from routing.errors import OperatorSettingsError
+from routing.models import Operator, OperatorState, ParkedReceipt, Route
+
+
+class _Unshown(forms.Textarea):
+    """Never renders what was typed into it."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
+class _SettingsField(forms.JSONField):
+    """A JSON object that a database can hold; a refused one is shown again as it was typed."""
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return InvalidJSONInput(data or "")
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, InvalidJSONInput) else json.dumps(value, indent=2)
+
+    def to_python(self, value: Any) -> Any:
+        given = super().to_python(value)
+        given = {} if given is None else given
+        if not isinstance(given, dict):
+            raise forms.ValidationError("It must be a JSON object: {…}.")
+        try:
+            text = json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
+        except ValueError as error:
+            raise forms.ValidationError("It has what JSON in a database cannot hold.") from error
+        if b"\\u0000" in text:
+            raise forms.ValidationError("A text in it has a null character.")
+        return given
+
+
+class OperatorForm(forms.ModelForm[Operator]):
+    transport = forms.ChoiceField(
+        choices=[(name, name) for name in settings.TRANSPORTS if name in provisioning.TRANSPORTS]
+    )
+    channel = forms.ChoiceField(choices=[(name, name) for name in provisioning.CHANNELS])
+    id_mode = forms.ChoiceField(
+        choices=[(name, name) for name in provisioning.ID_MODES],
+        help_text="How ids in receipts relate to ids in answers.",
+    )
+    rate = forms.FloatField(required=False, help_text="Parts per second over all workers; empty is no limit.")
+    settings = _SettingsField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 12, "cols": 80}),
+        help_text="A JSON object of what the transport takes: host, port, system_id, window … for smpp.",
+    )
+    password = forms.CharField(
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Kept sealed and never shown. Leave empty to keep the one that is there.",
+    )
+    other_secrets = forms.CharField(
+        required=False,
+        widget=_Unshown(attrs={"rows": 3, "cols": 80, "autocomplete": "off"}),
+        help_text="One a line, name=value; a name without a value is removed. Leave empty to keep them.",
+    )
+
+    class Meta:
+        model = Operator
+        fields = (
+            "slug", "name", "transport", "channel", "active", "rate", "id_mode", "on_unknown_outcome", "settings",
+        )  # fmt: skip
+
+    def clean_other_secrets(self) -> dict[str, str]:
+        lines = [line for line in self.cleaned_data["other_secrets"].splitlines() if line.strip()]
+        if any("=" not in line or line.startswith("=") for line in lines):
+            raise forms.ValidationError("Each line must be name=value.")
+        return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # ModelForm's own step, which fills the instance
+        if self.errors:
+            return
+        try:
+            self._seal()
+            provisioning._check(self.instance)
+        except provisioning.ProvisioningError as error:
+            about = "settings" if isinstance(error.__cause__, OperatorSettingsError) else None
+            self.add_error(about, str(error))
+        except sealing.SealingError as error:
+            self.add_error(None, f"The secrets that are there do not open: {error}.")
+
+    def _seal(self) -> None:
+        """Put the new secrets over those that are there."""
+        given = dict(self.cleaned_data["other_secrets"])
+        if self.cleaned_data["password"]:
+            given["password"] = self.cleaned_data["password"]
+        if not given:
+            return
+        kept = {**operators.settings_of(self.instance).secrets, **given}
+        plain = json.dumps({name: value for name, value in kept.items() if value})
+        self.instance.secrets = sealing.seal(plain.encode(), context=sealing.CONTEXT_OPERATOR_SECRETS)
+
+
+class RouteForm(forms.ModelForm[Route]):
+    tenant_id = forms.TypedChoiceField(
+        required=False, coerce=int, empty_value=None, label="Tenant", help_text="Empty is every tenant."
+    )
+    channel = forms.ChoiceField(choices=[(name, name) for name in provisioning.CHANNELS])
+    # (BaseForm's own `prefix` is another thing: declared fields do not become attributes.)
+    prefix = forms.CharField(  # type: ignore[assignment]
+        required=False, max_length=16, help_text="First digits of the number, country code first: 33, 1415."
+    )
+    priority = forms.IntegerField(initial=0, min_value=-1_000_000, max_value=1_000_000)
+    weight = forms.IntegerField(initial=1, min_value=1, max_value=1_000_000)
+
+    class Meta:
+        model = Route
+        fields = ("operator", "tenant_id", "channel", "prefix", "sender", "priority", "weight", "active")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "tenant_id" in self.fields:
+            everyone = Tenant.objects.order_by("name").values_list("pk", "name")
+            self.fields["tenant_id"].choices = [("", "—"), *everyone]  # type: ignore[attr-defined]
+
+    def clean_prefix(self) -> str:
+        digits = str(self.cleaned_data["prefix"]).removeprefix("+")
+        if digits and not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
+            raise forms.ValidationError("It must be the first digits of a number, country code first.")
+        return digits
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        names = ("tenant_id", "channel", "prefix", "sender")
+        operator = given.get("operator") or self.instance.operator_id
+        if operator and not self.errors:
+            same = Route.objects.filter(operator=operator, **{name: given[name] for name in names})
+            if same.exclude(pk=self.instance.pk).exists():
+                self.add_error(None, "That route is there already.")
+        return given
+
+
+class _Routes(forms.BaseInlineFormSet[Route, Operator, forms.ModelForm[Route]]):
+    """Has a prefix, which Django would take from the name of the relation back: there is none."""
+
+    @classmethod
+    def get_default_prefix(cls) -> str:
+        return "routes"
+
+
+class RouteInline(admin.TabularInline[Route, Operator]):
+    model = Route
+    form = RouteForm
+    formset = _Routes
+    extra = 0
+    fields = ("tenant_id", "channel", "prefix", "sender", "priority", "weight", "active")
+
+
+def _is_ours(operator: Operator | None) -> bool:
+    """Whether the operator is one of the platform's own, numbered below zero."""
+    return operator is not None and operator.pk is not None and operator.pk < 0
 
 
 @admin.register(Operator)
-class OperatorAdmin(admin.ModelAdmin[Operator]):
-    list_display = ("slug", "transport", "channel", "active", "rate", "updated_at")
+class OperatorAdmin(audit.Audited):
+    form = OperatorForm
+    veiled = frozenset({"password", "other_secrets"})
+    list_display = ("slug", "name", "transport", "channel", "active", "state", "rate", "updated_at")
     list_filter = ("transport", "channel", "active")
     search_fields = ("slug", "name")
-    # Set by `manage.py add_operator`, never shown.
-    exclude = ("secrets",)
+    ordering = ("slug",)
+    actions = ("deactivate", "activate")
+    inlines = (RouteInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Operator | None = None) -> tuple[str, ...]:
+        # The queue and every message that it carried are named by the slug.
+        return () if obj is None else ("slug", "secrets_kept", "workers")
+
+    def get_fields(self, request: HttpRequest, obj: Operator | None = None) -> tuple[str, ...]:
+        given = ("slug", "name", "transport", "channel", "active", "rate", "id_mode", "on_unknown_outcome")
+        secrets = ("password", "other_secrets") if self.has_change_permission(request, obj) else ()
+        shown = () if obj is None else ("secrets_kept", "workers")
+        return (*given, "settings", *secrets, *shown)
+
+    @admin.display(description="State")
+    def state(self, operator: Operator) -> str:
+        states = _states(operator)
+        up = sum(state.up for state in states)
+        if not states:
+            return "no worker"
+        return f"{'up' if up else 'down'} ({up} of {len(states)} workers)"
+
+    @admin.display(description="Workers")
+    def workers(self, operator: Operator) -> str:
+        rows = ((state.worker, _shown(state)) for state in _states(operator))
+        return format_html_join("", "<div><b>{}</b>: {}</div>", rows) or "No worker has spoken lately."
+
+    @admin.display(description="Secrets kept")
+    def secrets_kept(self, operator: Operator) -> str:
+        """Their names."""
+        try:
+            return ", ".join(sorted(operators.settings_of(operator).secrets)) or "none"
+        except sealing.SealingError as error:
+            return f"They do not open: {error}"
+
+    def has_change_permission(self, request: HttpRequest, obj: Operator | None = None) -> bool:
+        return not _is_ours(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Receipts come for days after the last message.
+        return False
+
+    @admin.action(description="Deactivate the selected operators", permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[Operator]) -> None:
+        self._switch(request, queryset, active=False)
+
+    @admin.action(description="Activate the selected operators", permissions=["change"])
+    def activate(self, request: HttpRequest, queryset: QuerySet[Operator]) -> None:
+        self._switch(request, queryset, active=True)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Operator], *, active: bool) -> None:
+        switched = list(queryset.filter(pk__gt=0).exclude(active=active))
+        for operator in switched:
+            operator.active = active
+            operator.save(update_fields=["active", "updated_at"])
+            audit.note(request, operator, field="active", before=not active, after=active)
+        self.message_user(request, f"{'Activated' if active else 'Deactivated'}: {len(switched)}.")
+
+
+def _states(operator: Operator) -> list[OperatorState]:
+    """What the workers that are there said last."""
+    since = datetime.now(tz=UTC) - timedelta(seconds=operators.SILENCE_SECONDS)
+    return list(OperatorState.objects.filter(operator_id=operator.pk, seen_at__gt=since).order_by("worker"))
+
+
+def _shown(state: OperatorState) -> str:
+    details = [f"{name} {value}" for name, value in state.detail.items() if value not in (None, "")]
+    paused = [f"paused until {state.paused_until:%H:%M:%S}"] if state.paused_until else []
+    return ", ".join(["up" if state.up else "down", *paused, *details])
 
 
 @admin.register(Route)
-class RouteAdmin(admin.ModelAdmin[Route]):
-    list_display = ("operator", "channel", "prefix", "tenant_id", "sender", "priority", "weight", "active")
+class RouteAdmin(audit.Audited, reading.OfTenant):
+    form = RouteForm
+    list_display = ("__str__", "operator", "channel", "prefix", "tenant_name", "sender", "priority", "weight",
+                    "active")  # fmt: skip
     list_filter = ("operator", "channel", "active")
+    list_select_related = ("operator",)
+    search_fields = ("prefix", "sender", "operator__slug")
+
+    @admin.display(description="Tenant")
+    def tenant_name(self, row: Any) -> str:
+        return "every" if row.tenant_id is None else super().tenant_name(row)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "operator":
+            kwargs["queryset"] = Operator.objects.filter(pk__gt=0).order_by("slug")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: Route | None = None) -> bool:
+        return not _leads_to_ours(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Route | None = None) -> bool:
+        return not _leads_to_ours(obj) and super().has_delete_permission(request, obj)
+
+
+def _leads_to_ours(route: Route | None) -> bool:
+    return route is not None and _is_ours(route.operator)
+
+
+@admin.register(ParkedReceipt)
+class ParkedReceiptAdmin(reading.ReadOnly, reading.Endless):
+    """Receipts that belong to nothing yet."""
+
+    list_display = ("id", "operator_id", "remote_id", "received_at", "tries", "next_match_at")
+    search_fields = ("=remote_id",)
+    ordering = ("-id",)

@@ -17,8 +17,9 @@ from django.db import connection, transaction
 from gateway import arrays, lifecycle, statuses
 from gateway.lifecycle import Move
 from gateway.statuses import Status
-from routing import receipts
+from routing import chains, fallbacks, receipts
 from routing.contract import Outbound, Outcome, Verdict
+from routing.fallbacks import Failure
 
 # How long a row stays this worker's without word of it; the worker renews at half of that.
 HOLD_SECONDS = 60
@@ -44,8 +45,12 @@ WHERE id = ANY(%(ids)s::uuid[]) AND worker IS NULL
 RETURNING id, message_id, operator_id
 """
 _CONTENT = """
-SELECT id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at
-FROM gateway_message WHERE id = ANY(%s::uuid[]) AND id BETWEEN %s AND %s
+SELECT id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at,
+       NOT exempt AND EXISTS (SELECT FROM gateway_optout o
+                              WHERE o.tenant_id = m.tenant_id AND o.phone = m.recipient
+                                AND o.sender IN ('', m.sender)),
+       CASE WHEN fallback IS NOT NULL THEN fallback_step END
+FROM gateway_message m WHERE id = ANY(%s::uuid[]) AND id BETWEEN %s AND %s
 ORDER BY priority, coalesce(send_at, created_at), id
 """
 
@@ -53,8 +58,9 @@ ORDER BY priority, coalesce(send_at, created_at), id
 def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int, list[Outbound]]:
     """Take leased rows in hand: their messages are ``sending`` from here on, or not ours to send.
 
-    A row that another task has taken, a message that was cancelled meanwhile, and one whose validity is over
-    are left out; the last becomes ``expired``.
+    A message at a later step of its fallback chain that is ``sent`` already stays so. A row that another task has
+    taken, a message that was cancelled meanwhile, one whose validity is over and one whose recipient has opted out
+    are left out; the last two become ``expired`` and ``rejected``.
 
     Returns:
         The messages to send, in order, by operator id. Committed.
@@ -66,12 +72,16 @@ def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int
             return {}
         cursor.execute(_CONTENT, [arrays.uuids(deliveries), min(deliveries), max(deliveries)])
         rows = cursor.fetchall()
-        late = {row[0] for row in rows if row[9] is not None and row[9] <= now}
+        ends = {row[0]: end for row in rows if (end := _end(row, now)) is not None}
         sending = lifecycle.move(
-            moves=[Move(row[0], Status.SENDING, now) for row in rows if row[0] not in late]
-            + [_expiry(key, now) for key in late]
+            moves=[Move(row[0], Status.SENDING, now) for row in rows if row[0] not in ends]
+            + list(ends.values())
         )
-        sending -= late
+        sending -= ends.keys()
+        steps = {row[0]: row[11] for row in rows if row[11] is not None and row[0] not in ends}
+        if steps:
+            sending |= fallbacks.under_way(steps={k: step for k, step in steps.items() if k not in sending})
+            _mark({deliveries[key][0]: step for key, step in steps.items() if key in sending})
         _drop(key for message_id, (key, _operator) in deliveries.items() if message_id not in sending)
     chosen: dict[int, list[Outbound]] = defaultdict(list)
     for row in rows:
@@ -81,8 +91,30 @@ def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int
     return chosen
 
 
+def _end(row: Sequence[Any], now: datetime) -> Move | None:
+    """What ends a message instead of being sent."""
+    if row[9] is not None and row[9] <= now:
+        return Move(row[0], Status.EXPIRED, now, error_code="EXPIRED_BEFORE_SUBMISSION")
+    if row[10]:
+        return Move(row[0], Status.REJECTED, now, error_code="RECIPIENT_OPTED_OUT")
+    return None
+
+
+_MARK = """
+UPDATE routing_delivery d SET step = u.step
+FROM unnest(%s::uuid[], %s::smallint[]) AS u(id, step) WHERE d.id = u.id
+"""
+
+
+def _mark(steps: dict[UUID, int]) -> None:
+    """Remember which step of its chain each delivery is."""
+    if steps:
+        with connection.cursor() as cursor:
+            cursor.execute(_MARK, [arrays.uuids(steps), arrays.numbers(steps.values())])
+
+
 def _outbound(key: UUID, row: Sequence[Any]) -> Outbound:
-    message_id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at = row
+    message_id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at = row[:10]
     return Outbound(
         key,
         message_id,
@@ -110,10 +142,6 @@ def renew(*, delivery_ids: Sequence[UUID], worker: str) -> None:
         cursor.execute(_RENEW, {"hold": HOLD_SECONDS, "ids": arrays.uuids(delivery_ids), "worker": worker})
 
 
-def _expiry(message_id: UUID, now: datetime) -> Move:
-    return Move(message_id, Status.EXPIRED, now, error_code="EXPIRED_BEFORE_SUBMISSION")
-
-
 def _drop(delivery_ids: Iterable[UUID]) -> None:
     keys = list(delivery_ids)
     if keys:
@@ -121,7 +149,7 @@ def _drop(delivery_ids: Iterable[UUID]) -> None:
             cursor.execute("DELETE FROM routing_delivery WHERE id = ANY(%s::uuid[])", [arrays.uuids(keys)])
 
 
-_FINISH = "DELETE FROM routing_delivery WHERE id = ANY(%s::uuid[]) AND worker = %s RETURNING id"
+_FINISH = "DELETE FROM routing_delivery WHERE id = ANY(%s::uuid[]) AND worker = %s RETURNING id, step"
 _NOT_WAITING = "DELETE FROM gateway_duemessage WHERE message_id = ANY(%s::uuid[])"
 
 
@@ -130,22 +158,25 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
 
     An acceptance counts even when the row's lease has run out meanwhile: the operator has the message, so it
     must not wait to be sent again. Other outcomes of rows that are no longer ours are someone else's to tell.
+    A refusal ends the message only when no step of its fallback chain is left.
     """
     with transaction.atomic():
         again: list[Outcome] = []
         ended: list[Outcome] = []
         for outcome in outcomes:
             (again if _waits_again(carrier, outcome) else ended).append(outcome)
-        ours = _finish(carrier, ended)
-        late = [o for o in ended if o.delivery_id not in ours and o.verdict is Verdict.ACCEPTED]
+        steps = _finish(carrier, ended)
+        told = [outcome for outcome in ended if outcome.delivery_id in steps]
+        late = [o for o in ended if o.delivery_id not in steps and o.verdict is Verdict.ACCEPTED]
         if late:
-            with connection.cursor() as cursor:
-                cursor.execute(_NOT_WAITING, [arrays.uuids(outcome.message_id for outcome in late)])
-        told = [outcome for outcome in ended if outcome.delivery_id in ours]
-        moved = lifecycle.move(moves=[_move(carrier, outcome) for outcome in told + late])
-        # A late acceptance that moved nothing was told before: its parts are known.
-        told += [outcome for outcome in late if outcome.message_id in moved]
-        receipts.expect(operator_id=carrier.operator_id, outcomes=told)
+            _stop_waiting({outcome.message_id for outcome in late})
+        _accept(carrier, told, late, steps)
+        refused = [outcome for outcome in told if outcome.verdict is Verdict.REFUSED]
+        if refused:
+            failures = [Failure(_refusal(carrier, o), steps[o.delivery_id]) for o in refused]
+            fallbacks.fail(failures=failures, now=refused[0].occurred_at)
+        receipts.expect(operator_id=carrier.operator_id, outcomes=told, steps=steps)
+        receipts.expect(operator_id=carrier.operator_id, outcomes=late, known=True)
         if again:
             give_back(
                 delivery_ids=[outcome.delivery_id for outcome in again],
@@ -156,19 +187,49 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
             )
 
 
+def _accept(
+    carrier: Carrier, told: Sequence[Outcome], late: Sequence[Outcome], steps: dict[UUID, int | None]
+) -> None:
+    """Messages that the operator took are ``sent``; of those that were, a later step has gone out."""
+    moved = lifecycle.move(
+        moves=[
+            _move(carrier, outcome)
+            for outcomes in (told, late)
+            for outcome in outcomes
+            if outcome.verdict is not Verdict.REFUSED
+        ]
+    )
+    fallbacks.carried(
+        accepted=[
+            _move(carrier, outcome)
+            for outcome in told
+            if steps[outcome.delivery_id]
+            and outcome.verdict is not Verdict.REFUSED
+            and outcome.message_id not in moved
+        ]
+    )
+
+
+def _stop_waiting(message_ids: set[UUID]) -> None:
+    """What an operator has need not be sent again; a later step of its chain must."""
+    later = {key for key, chain in chains.lock(message_ids=message_ids).items() if chain.step}
+    with connection.cursor() as cursor:
+        cursor.execute(_NOT_WAITING, [arrays.uuids(message_ids - later)])
+
+
 def _waits_again(carrier: Carrier, outcome: Outcome) -> bool:
     return outcome.verdict is Verdict.RETRY or (
         outcome.verdict is Verdict.UNKNOWN and carrier.retries_unknown
     )
 
 
-def _finish(carrier: Carrier, outcomes: Sequence[Outcome]) -> set[UUID]:
-    """End the rows that are still this worker's; returns which were."""
+def _finish(carrier: Carrier, outcomes: Sequence[Outcome]) -> dict[UUID, int | None]:
+    """End the rows that are still this worker's; the steps of their messages' chains by delivery id."""
     if not outcomes:
-        return set()
+        return {}
     with connection.cursor() as cursor:
         cursor.execute(_FINISH, [arrays.uuids(outcome.delivery_id for outcome in outcomes), carrier.worker])
-        return {key for (key,) in cursor.fetchall()}
+        return dict(cursor.fetchall())
 
 
 def _move(carrier: Carrier, outcome: Outcome) -> Move:
@@ -177,16 +238,18 @@ def _move(carrier: Carrier, outcome: Outcome) -> Move:
         return Move(
             outcome.message_id, Status.SENT, outcome.occurred_at, carrier.slug, outcome.code, None, data
         )
-    if outcome.verdict is Verdict.UNKNOWN:
-        # By the operator's setting not sent again: a receipt may still tell.
-        return Move(
-            outcome.message_id,
-            Status.SENT,
-            outcome.occurred_at,
-            carrier.slug,
-            outcome.code,
-            "OUTCOME_UNKNOWN",
-        )
+    # No answer, and by the operator's setting not sent again: a receipt may still tell.
+    return Move(
+        outcome.message_id,
+        Status.SENT,
+        outcome.occurred_at,
+        carrier.slug,
+        outcome.code,
+        "OUTCOME_UNKNOWN",
+    )
+
+
+def _refusal(carrier: Carrier, outcome: Outcome) -> Move:
     return Move(
         outcome.message_id,
         Status.REJECTED,
@@ -214,7 +277,8 @@ SELECT g.message_id, g.tenant_id, g.operator_id, g.priority,
        CASE WHEN %(tried)s THEN g.attempts ELSE g.attempts - 1 END, g.refused_by
 FROM gone g JOIN gateway_message m ON m.id = g.message_id
 WHERE m.id = ANY(%(messages)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
-  AND m.status = ANY(%(waiting)s::text[])
+  AND (m.status = ANY(%(waiting)s::text[]) OR m.status = 'sent' AND m.fallback_step > 0)
+  AND (g.step IS NULL OR g.step = m.fallback_step)
 ON CONFLICT (message_id) DO NOTHING
 """
 

@@ -5,20 +5,22 @@ nothing we know. Each is stored (as an event, or parked) before the operator get
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from psycopg.types.json import Jsonb
 
-from gateway import arrays, events, ids, lifecycle
+from gateway import arrays, events, lifecycle
 from gateway.events import Note
 from gateway.lifecycle import Move
 from gateway.statuses import Status
+from routing import fallbacks, parking
 from routing.contract import Outcome, Receipt, ReceiptState, Verdict
+from routing.fallbacks import Failure
+from routing.parking import Settles
 
 # What a receipt of a final state makes of its message. What is not here is stored and moves nothing.
 STATUSES: dict[ReceiptState, Status] = {
@@ -45,33 +47,63 @@ SLOWEST_MATCH_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """A receipt and the part it is about; ``state`` is what the part had before."""
+    """A receipt and the part it is about; ``state`` is what the part had before, ``step`` as in the part."""
 
     receipt: Receipt
     part_id: int
     message_id: UUID
     parts: int
     state: str | None
+    step: int | None
 
 
 _EXPECT = """
-INSERT INTO routing_part (operator_id, remote_id, message_id, tenant_id, number, parts, submitted_at)
-SELECT %(operator)s, u.remote_id, u.message_id, m.tenant_id, u.number, u.parts, u.submitted_at
+INSERT INTO routing_part (operator_id, remote_id, message_id, tenant_id, number, parts, submitted_at, step)
+SELECT %(operator)s, u.remote_id, u.message_id, m.tenant_id, u.number, u.parts, u.submitted_at,
+       CASE WHEN m.fallback IS NOT NULL
+            THEN coalesce(u.step, CASE m.fallback_step WHEN 0 THEN 0 ELSE -1 END) END
 FROM unnest(%(remote_ids)s::text[], %(messages)s::uuid[], %(numbers)s::smallint[], %(parts)s::smallint[],
-            %(at)s::timestamptz[]) AS u(remote_id, message_id, number, parts, submitted_at)
+            %(at)s::timestamptz[], %(steps)s::smallint[])
+    AS u(remote_id, message_id, number, parts, submitted_at, step)
 JOIN gateway_message m ON m.id = u.message_id
 WHERE m.id = ANY(%(messages)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
 """
+_UNLESS_KNOWN = """
+  AND NOT EXISTS (SELECT FROM routing_part p
+                  WHERE p.operator_id = %(operator)s AND p.remote_id = u.remote_id
+                    AND p.message_id = u.message_id)
+"""
+# One that the sweep is looking at is left to its next look: the sweep may be waiting for a message that we have.
 _ALREADY = """
-UPDATE routing_parkedreceipt SET next_match_at = now()
-WHERE operator_id = %s AND remote_id = ANY(%s::text[])
+UPDATE routing_parkedreceipt SET next_match_at = now() WHERE id IN (
+    SELECT id FROM routing_parkedreceipt
+    WHERE operator_id = %s AND remote_id = ANY(%s::text[])
+    FOR UPDATE SKIP LOCKED
+)
 """
 
 
-def expect(*, operator_id: int, outcomes: Iterable[Outcome]) -> None:
-    """Remember the ids under which an operator will report accepted messages; in the answer's transaction."""
+def expect(
+    *,
+    operator_id: int,
+    outcomes: Iterable[Outcome],
+    steps: Mapping[UUID, int | None] | None = None,
+    known: bool = False,
+) -> None:
+    """Remember the ids under which an operator will report accepted messages; in the answer's transaction.
+
+    ``steps``: of messages with a fallback chain the step that was accepted, by delivery id; where it is not given it
+    counts as an earlier one as soon as there has been one. ``known``: it may have been told before.
+    """
     rows = [
-        (remote_id, outcome.message_id, number, len(outcome.remote_ids), outcome.occurred_at)
+        (
+            remote_id,
+            outcome.message_id,
+            number,
+            len(outcome.remote_ids),
+            outcome.occurred_at,
+            outcome.delivery_id,
+        )
         for outcome in outcomes
         if outcome.verdict is Verdict.ACCEPTED
         for number, remote_id in enumerate(outcome.remote_ids, start=1)
@@ -79,10 +111,10 @@ def expect(*, operator_id: int, outcomes: Iterable[Outcome]) -> None:
     ]
     if not rows:
         return
-    remote_ids, messages, numbers, parts, at = zip(*rows, strict=True)
+    remote_ids, messages, numbers, parts, at, deliveries = zip(*rows, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
-            _EXPECT,
+            _EXPECT + _UNLESS_KNOWN if known else _EXPECT,
             {
                 "operator": operator_id,
                 "remote_ids": arrays.texts(remote_ids),
@@ -92,10 +124,18 @@ def expect(*, operator_id: int, outcomes: Iterable[Outcome]) -> None:
                 "numbers": arrays.numbers(numbers),
                 "parts": arrays.numbers(parts),
                 "at": arrays.moments(at),
+                "steps": _steps([(steps or {}).get(key) for key in deliveries]),
             },
         )
         # A receipt that overtook us is matched by the next sweep, milliseconds from now.
         cursor.execute(_ALREADY, [operator_id, arrays.texts(remote_ids)])
+
+
+def _steps(values: Sequence[int | None]) -> str:
+    if not any(values):
+        # The first step of a chain is what a missing one is taken for.
+        return arrays.NULLS
+    return arrays.plain(["NULL" if value is None else str(value) for value in values])
 
 
 def record(*, arrived: Sequence[Receipt], slugs: dict[int, str], now: datetime) -> int:
@@ -107,13 +147,13 @@ def record(*, arrived: Sequence[Receipt], slugs: dict[int, str], now: datetime) 
     with transaction.atomic():
         matched, unmatched = _match(arrived)
         _apply(matched, slugs, now)
-        _park(unmatched, now)
+        parking.park(receipts=unmatched, next_match_at=now + timedelta(seconds=FIRST_MATCH_SECONDS), now=now)
     return len(matched)
 
 
 # Operators reuse ids after weeks: the newest part that bears the id is meant. Locked in a fixed order.
 _MATCH = """
-SELECT p.id, p.operator_id, p.remote_id, p.message_id, p.parts, p.state
+SELECT p.id, p.operator_id, p.remote_id, p.message_id, p.parts, p.state, p.step
 FROM routing_part p
 WHERE p.operator_id = %s AND p.remote_id = ANY(%s::text[])
 ORDER BY p.id
@@ -134,7 +174,7 @@ def _match(arrived: Sequence[Receipt]) -> tuple[list[Matched], list[Receipt]]:
         if row is None:
             unmatched.append(receipt)
         else:
-            matched.append(Matched(receipt, row[0], row[3], row[4], row[5]))
+            matched.append(Matched(receipt, row[0], *row[3:]))
     return matched, unmatched
 
 
@@ -161,15 +201,22 @@ def _apply(matched: Sequence[Matched], slugs: dict[int, str], now: datetime) -> 
             keys = arrays.numbers(news)
             states = arrays.texts([match.receipt.state.value for match in news.values()])
             cursor.execute(_REPORTED, [keys, states, keys])
-    wishes = [_move(match, slugs) for match in news.values() if match.parts == 1]
-    wishes += _whole([match for match in news.values() if match.parts > 1], slugs, now)
-    moved = lifecycle.move(moves=wishes)
-    notes += [
-        _note(match, "receipt.late", slugs)
-        for match in news.values()
-        if match.parts == 1 and match.message_id not in moved
-    ]
+    wishes = [match for match in news.values() if match.parts == 1]
+    wishes += _whole([match for match in news.values() if match.parts > 1], now)
+    notes += [_note(match, "receipt.late", slugs) for match in _tell(wishes, slugs, now)]
     events.note(notes=notes)
+
+
+def _tell(wishes: Sequence[Matched], slugs: dict[int, str], now: datetime) -> list[Matched]:
+    """Move messages by their receipts; returns those that came too late to."""
+    good = [match for match in wishes if match.receipt.state in _GOOD]
+    bad = [match for match in wishes if match.receipt.state not in _GOOD]
+    moved = lifecycle.move(moves=[_move(match, slugs) for match in good])
+    fallbacks.stop(message_ids={m.message_id for m in good if m.step is not None and m.message_id in moved})
+    ended = fallbacks.fail(failures=[Failure(_move(match, slugs), match.step) for match in bad], now=now)
+    return [match for match in good if match.parts == 1 and match.message_id not in moved] + [
+        match for match in bad if match.message_id not in ended
+    ]
 
 
 def _is_news(match: Matched) -> bool:
@@ -209,13 +256,13 @@ def _note(match: Matched, type_: str, slugs: dict[int, str]) -> Note:
 
 
 _SIBLINGS = """
-SELECT message_id, count(*) FILTER (WHERE state IN ('delivered', 'read')), count(*), max(parts)
-FROM routing_part WHERE message_id = ANY(%s::uuid[]) AND parts > 1 GROUP BY message_id
+SELECT message_id, step, count(*) FILTER (WHERE state IN ('delivered', 'read')) >= max(parts)
+FROM routing_part WHERE message_id = ANY(%s::uuid[]) AND parts > 1 GROUP BY message_id, step
 """
 
 
-def _whole(matches: Sequence[Matched], slugs: dict[int, str], now: datetime) -> list[Move]:
-    """Moves of long messages: a failed part fails it, it is delivered when all its parts are.
+def _whole(matches: Sequence[Matched], now: datetime) -> list[Matched]:
+    """The receipts that move long messages: a failed part fails it, it is delivered when all its parts are.
 
     While some parts are unreported a copy of the receipt waits to be settled.
     """
@@ -223,78 +270,23 @@ def _whole(matches: Sequence[Matched], slugs: dict[int, str], now: datetime) -> 
         return []
     with connection.cursor() as cursor:
         cursor.execute(_SIBLINGS, [[match.message_id for match in matches]])
-        delivered = {row[0]: row[1] >= row[3] for row in cursor.fetchall()}
-    moves, unsettled = [], []
+        delivered = {(key, step): whole for key, step, whole in cursor.fetchall()}
+    wishes, unsettled = [], []
     for match in matches:
-        if match.receipt.state not in _GOOD or delivered.get(match.message_id):
-            moves.append(_move(match, slugs))
+        if match.receipt.state not in _GOOD or delivered.get((match.message_id, match.step)):
+            wishes.append(match)
         else:
             unsettled.append(match)
     _settle_later(unsettled, now)
-    return moves
+    return wishes
 
 
 def _settle_later(matches: Sequence[Matched], now: datetime) -> None:
-    _insert_parked(
-        [(match.receipt, str(match.message_id)) for match in matches],
-        now + timedelta(seconds=SETTLE_SECONDS),
-        now,
-    )
-
-
-def _park(unmatched: Sequence[Receipt], now: datetime) -> None:
-    _insert_parked(
-        [(receipt, None) for receipt in unmatched], now + timedelta(seconds=FIRST_MATCH_SECONDS), now
-    )
-
-
-_PARK = """
-INSERT INTO routing_parkedreceipt (id, operator_id, remote_id, receipt, received_at, next_match_at, tries)
-SELECT u.id, u.operator_id, u.remote_id, u.receipt, %(now)s, %(next)s, 0
-FROM unnest(%(ids)s::uuid[], %(operators)s::int[], %(remote_ids)s::text[], %(receipts)s::jsonb[])
-    AS u(id, operator_id, remote_id, receipt)
-"""
-
-
-def _insert_parked(
-    rows: Sequence[tuple[Receipt, str | None]], next_match_at: datetime, now: datetime
-) -> None:
-    if not rows:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _PARK,
-            {
-                "ids": ids.new(len(rows)),
-                "operators": [receipt.operator_id for receipt, _settles in rows],
-                "remote_ids": [receipt.remote_id for receipt, _settles in rows],
-                "receipts": [Jsonb(_dump(receipt, settles)) for receipt, settles in rows],
-                "now": now,
-                "next": next_match_at,
-            },
-        )
-
-
-def _dump(receipt: Receipt, settles: str | None) -> dict[str, Any]:
-    return {
-        "state": receipt.state.value,
-        "occurredAt": receipt.occurred_at.isoformat(),
-        "code": receipt.code,
-        "errorCode": receipt.error_code,
-        "raw": receipt.raw,
-        "settles": settles,
-    }
-
-
-def _load(operator_id: int, remote_id: str, kept: dict[str, Any]) -> Receipt:
-    return Receipt(
-        operator_id=operator_id,
-        remote_id=remote_id,
-        state=ReceiptState(kept["state"]),
-        occurred_at=datetime.fromisoformat(kept["occurredAt"]).astimezone(UTC),
-        code=kept["code"],
-        error_code=kept["errorCode"],
-        raw=kept["raw"],
+    parking.park(
+        receipts=[match.receipt for match in matches],
+        settles=[Settles(match.message_id, match.step) for match in matches],
+        next_match_at=now + timedelta(seconds=SETTLE_SECONDS),
+        now=now,
     )
 
 
@@ -317,11 +309,11 @@ def rematch(*, slugs: dict[int, str], now: datetime, limit: int = 1000) -> int:
         rows = [(*row[:3], json.loads(row[3])) for row in cursor.fetchall()]
         if not rows:
             return 0
-        settles = [row for row in rows if row[3]["settles"]]
-        _settle(settles, slugs)
-        parked = {row[0]: _load(*row[1:]) for row in rows if not row[3]["settles"]}
+        parked = {row[0]: parking.load(*row[1:]) for row in rows if not row[3]["settles"]}
         matched, unmatched = _match(list(parked.values()))
         _apply(matched, slugs, now)
+        # After the parts are locked, as everywhere.
+        _settle([row for row in rows if row[3]["settles"]], slugs)
         still = {id(receipt) for receipt in unmatched}
         waiting = [key for key, receipt in parked.items() if id(receipt) in still]
         done = [row[0] for row in rows if row[0] not in set(waiting)]
@@ -333,12 +325,27 @@ def rematch(*, slugs: dict[int, str], now: datetime, limit: int = 1000) -> int:
         return len(rows)
 
 
+_FAILED = """
+SELECT message_id, step FROM routing_part
+WHERE message_id = ANY(%s::uuid[]) AND parts > 1 AND state NOT IN ('delivered', 'read')
+"""
+
+
 def _settle(rows: Sequence[tuple[Any, ...]], slugs: dict[int, str]) -> None:
-    """What was reported of a long message stands for the parts that nobody spoke of."""
-    lifecycle.move(
+    """What was reported of a long message stands for the parts that nobody spoke of.
+
+    Not so where a part failed and the message went on to the next step of its chain.
+    """
+    chained = {UUID(row[3]["settles"]) for row in rows if row[3].get("step") is not None}
+    failed: set[tuple[UUID, int]] = set()
+    if chained:
+        with connection.cursor() as cursor:
+            cursor.execute(_FAILED, [arrays.uuids(chained)])
+            failed = set(cursor.fetchall())
+    moved = lifecycle.move(
         moves=[
             Move(
-                UUID(kept["settles"]),
+                key,
                 STATUSES[ReceiptState(kept["state"])],
                 datetime.fromisoformat(kept["occurredAt"]),
                 slugs.get(operator_id),
@@ -346,6 +353,8 @@ def _settle(rows: Sequence[tuple[Any, ...]], slugs: dict[int, str]) -> None:
                 None,
                 kept["raw"],
             )
-            for _key, operator_id, _remote_id, kept in rows
+            for _id, operator_id, _remote_id, kept in rows
+            if ((key := UUID(kept["settles"])), kept.get("step")) not in failed
         ]
     )
+    fallbacks.stop(message_ids=moved & chained)

@@ -3,6 +3,8 @@
 Routes that match are ranked: the longest prefix first, then one for this tenant before one for all, one for this
 sender before one for all, then the higher priority; among equals chance decides by weight. Ranking is pure; the
 routes are read every two seconds at most.
+
+A sandbox has no routes: whatever it sends goes to the sandbox's operator, which nobody else's messages reach.
 """
 
 import random
@@ -10,11 +12,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.hooks import RouteRequest
+from gateway.models.tenant import is_sandbox
+from routing import operators
 from routing.models import Route
 
 NO_ROUTE = -1
+# The operator of every sandbox: nothing leaves the house by it.
+SANDBOX_OPERATOR_ID = -2
+SANDBOX_SLUG = "sandbox"
 REFRESH_SECONDS = 2.0
 
 
@@ -40,12 +48,13 @@ class Rule:
 
 
 class Table:
-    """Rules by channel and prefix."""
+    """Rules by channel and prefix. One that leads to the sandbox's operator does not count."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._by_prefix: dict[str, dict[str, list[Rule]]] = defaultdict(lambda: defaultdict(list))
         for rule in rules:
-            self._by_prefix[rule.channel][rule.prefix].append(rule)
+            if rule.operator_id != SANDBOX_OPERATOR_ID:
+                self._by_prefix[rule.channel][rule.prefix].append(rule)
         self._lengths = {
             channel: sorted({len(prefix) for prefix in prefixes}, reverse=True)
             for channel, prefixes in self._by_prefix.items()
@@ -69,11 +78,13 @@ class Table:
         usable: Callable[[int], bool] = lambda _operator_id: True,
         chance: Callable[[], float] = random.random,
     ) -> int:
-        """The operator's id, or :data:`NO_ROUTE`.
+        """The operator's id, or :data:`NO_ROUTE`; of a sandbox's message always :data:`SANDBOX_OPERATOR_ID`.
 
         An equal that is not usable (down, or has refused this message) is passed over; when none of the best
         group is usable the message still belongs to that group and waits for it.
         """
+        if is_sandbox(request.tenant_id):
+            return SANDBOX_OPERATOR_ID
         groups = self.groups(request)
         if not groups:
             return NO_ROUTE
@@ -129,3 +140,12 @@ def lanes(requests: Sequence[RouteRequest]) -> list[int]:
             for request, lane in zip(requests, chosen, strict=True)
         ]
     return chosen
+
+
+def explain(request: RouteRequest) -> dict[str, Any] | None:
+    """The route that a message would take now: ``{"operator": slug}``, None where there is none."""
+    (lane,) = lanes([request])
+    standing = operators.standings().get(lane)
+    if standing is None and lane != NO_ROUTE:
+        standing = operators.standings(fresh=True).get(lane)
+    return None if standing is None else {"operator": standing.slug}

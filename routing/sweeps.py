@@ -1,4 +1,5 @@
-"""What the relay does now and then: leases that ran out, messages that expired waiting, receipts to match again."""
+"""What the relay does now and then: leases that ran out, messages that expired waiting or were not delivered in time,
+receipts to match again."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +10,7 @@ from django.db import connection, transaction
 from gateway import lifecycle
 from gateway.lifecycle import Move
 from gateway.statuses import Status
-from routing import delivery, operators, receipts
+from routing import delivery, fallbacks, operators, receipts
 from routing.contract import Outcome, Verdict
 from routing.delivery import Carrier
 from routing.models import Operator
@@ -108,6 +109,12 @@ def _abandoned(rows: list[tuple[UUID, UUID, int, str]], now: datetime) -> None:
 def rematch(*, now: datetime) -> int:
     """Match parked receipts again; returns how many were looked at."""
     return receipts.rematch(slugs=slugs_by_id(), now=now)
+
+
+def fall_back(*, now: datetime) -> int:
+    """Take messages that were not delivered in time to the next step of their chain; returns how many were looked
+    at."""
+    return fallbacks.fall_back(now=now)
 
 
 def slugs_by_id() -> dict[int, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from gateway import backlog, keys
+from gateway import backlog, keys, throttling
 
 
 def pytest_configure() -> None:
@@ -24,6 +24,13 @@ def _no_memory(monkeypatch):
     keys._noted.clear()
     keys._unwritten.clear()
     monkeypatch.setattr(keys, "_write_uses_soon", lambda: None)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup):
+    """The throttle has a connection of its own, which would keep the database from being dropped."""
+    yield
+    throttling.forget()
 
 
 @pytest.fixture(autouse=True)

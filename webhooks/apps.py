@@ -6,8 +6,12 @@ class WebhooksConfig(AppConfig):
     verbose_name = "Webhooks"
 
     def ready(self) -> None:
+        from gateway import sealing
         from gateway.hooks import hooks
         from webhooks import fanout, history
+        from webhooks.models import Webhook
 
         hooks.fan_out.append(fanout.fan_out)
         hooks.timeline.append(history.timeline)
+        for column in ("secret", "previous_secret"):
+            sealing.register(model=Webhook, column=column, context=sealing.CONTEXT_WEBHOOK_SECRET)

@@ -18,9 +18,13 @@ OWN: Final = frozenset(
         "webhook.disabled",
     }
 )
-MESSAGEMEDIA: Final[dict[str, str]] = {
+# What handsets bring about: these belong to an inbound message, and everything about them is in the event's data.
+RECEIVED: Final = "message.received"
+INBOUND: Final = (RECEIVED, "contact.opted_out", "contact.opted_in")
+# RECEIVED_MMS may be named, but no channel of ours brings one.
+MESSAGEMEDIA: Final[dict[str, str | None]] = {
     "RECEIVED_SMS": "message.received",
-    "RECEIVED_MMS": "message.received",
+    "RECEIVED_MMS": None,
     "OPT_OUT_SMS": "contact.opted_out",
     "ENROUTE_DR": "message.accepted",
     "SUBMITTED_DR": "message.sent",

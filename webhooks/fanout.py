@@ -17,6 +17,7 @@ from webhooks.models.callback import State
 
 _WEBHOOKS = "SELECT id, tenant_id, events, active FROM webhooks_webhook WHERE tenant_id = ANY(%s)"
 _SMS = "SELECT id FROM gateway_message WHERE id = ANY(%s) AND channel = 'sms'"
+_INBOUND_SMS = "SELECT id FROM gateway_inboundmessage WHERE id = ANY(%s) AND channel = 'sms'"
 _WRITE = """
 WITH r AS (
     SELECT * FROM unnest(%(ids)s::uuid[], %(tenants)s::bigint[], %(endpoints)s::uuid[], %(events)s::uuid[],
@@ -64,7 +65,7 @@ def fan_out(facts: Sequence[Fact]) -> None:
             else:
                 rows.append((fact, wish.endpoint, wish.state))
     if texts:
-        sms = _of_sms({fact.message_id for fact, _wish in texts})
+        sms = _of_sms([fact for fact, _wish in texts])
         rows.extend((fact, wish.endpoint, wish.state) for fact, wish in texts if fact.message_id in sms)
     if rows:
         _write(rows)
@@ -78,17 +79,24 @@ def _wishes(tenant_ids: Iterable[int]) -> dict[tuple[int, str], list[_Wish]]:
         for endpoint, tenant_id, names, active in cursor.fetchall():
             state = State.OPEN.value if active else State.HELD.value
             own = {name for name in names if name in catalogue.OWN}
-            foreign = {catalogue.MESSAGEMEDIA[name] for name in names if name in catalogue.MESSAGEMEDIA}
+            foreign = {type_ for name in names if (type_ := catalogue.MESSAGEMEDIA.get(name)) is not None}
             for type_ in own | foreign:
                 wish = _Wish(endpoint, state, sms_only=type_ not in own)
                 found.setdefault((tenant_id, type_), []).append(wish)
     return found
 
 
-def _of_sms(message_ids: Iterable[UUID]) -> set[UUID]:
+def _of_sms(facts: Sequence[Fact]) -> set[UUID]:
+    """The messages, ours and handsets', that are text messages."""
+    found: set[UUID] = set()
+    inbound = {fact.message_id for fact in facts if fact.type in catalogue.INBOUND}
+    ours = {fact.message_id for fact in facts} - inbound
     with connection.cursor() as cursor:
-        cursor.execute(_SMS, [list(message_ids)])
-        return {key for (key,) in cursor.fetchall()}
+        for query, keys in ((_SMS, ours), (_INBOUND_SMS, inbound)):
+            if keys:
+                cursor.execute(query, [list(keys)])
+                found.update(key for (key,) in cursor.fetchall())
+    return found
 
 
 def _write(rows: Sequence[tuple[Fact, UUID, str]]) -> None:

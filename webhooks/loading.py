@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import structlog
 from django.db import connection
 
-from webhooks import destinations, holding, rendering
+from webhooks import catalogue, destinations, holding, rendering
 from webhooks.destinations import Destination, WebhookRow
 from webhooks.dispatch import Item
 from webhooks.errors import InvalidTarget
@@ -23,14 +23,16 @@ FROM webhooks_duecallback
 WHERE callback_id = ANY(%s::uuid[]) AND next_attempt_at = %s AND leased
 """
 # The bounds leave out the days that have none of them: an array does so only while the plan is not yet a generic
-# one. Texts of keys sort as the keys do.
+# one. Texts of keys sort as the keys do. What handsets bring about has no message of ours: all is in its event.
 _SOURCES = """
 SELECT e.id::text, e.type, e.status, e.sequence, e.occurred_at, e.operator, e.operator_code, e.error_code,
-       e.data::text, m.id::text, m.batch_id::text, m.client_message_id, m.channel, m.recipient, m.sender, m.parts,
-       m.metadata::text, m.callback_url
-FROM gateway_event e JOIN gateway_message m ON m.id = e.message_id
-WHERE e.id = ANY(%s::uuid[]) AND e.id BETWEEN %s::uuid AND %s::uuid
-  AND m.id = ANY(%s::uuid[]) AND m.id BETWEEN %s::uuid AND %s::uuid
+       e.data::text, e.message_id::text, m.batch_id::text, m.client_message_id, coalesce(m.channel, ''),
+       coalesce(m.recipient, ''), m.sender, coalesce(m.parts, 0), m.metadata::text,
+       CASE WHEN m.id IS NULL THEN e.data->>'callbackUrl' ELSE m.callback_url END
+FROM gateway_event e
+LEFT JOIN gateway_message m
+       ON m.id = e.message_id AND m.id = ANY(%s::uuid[]) AND m.id BETWEEN %s::uuid AND %s::uuid
+WHERE e.id = ANY(%s::uuid[]) AND e.id BETWEEN %s::uuid AND %s::uuid AND (m.id IS NOT NULL OR e.type = ANY(%s))
 """
 _WEBHOOKS = """
 SELECT id::text, url, method, headers::text, read_timeout, retries, retry_delay, secret, previous_secret,
@@ -116,7 +118,10 @@ def _destination(
 def _sources(due: Sequence[_Due]) -> dict[str, Source]:
     events = sorted({row.event_id for row in due})
     messages = sorted({row.message_id for row in due})
-    found = _rows(_SOURCES, [events, events[0], events[-1], messages, messages[0], messages[-1]])
+    found = _rows(
+        _SOURCES,
+        [messages, messages[0], messages[-1], events, events[0], events[-1], list(catalogue.INBOUND)],
+    )
     return {row[0]: Source(*row) for row in found}
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from gateway import statuses
 from gateway.statuses import Status
+from webhooks import catalogue
 
 
 class Source(NamedTuple):
@@ -50,13 +51,47 @@ class _Data(msgspec.Struct, rename="camel"):
     occurred_at: str
 
 
+class _Received(msgspec.Struct, rename="camel"):
+    """What ``message.received`` tells; its event's data is this without what the event has itself."""
+
+    channel: str
+    to: str
+    text: str
+    keyword: str | None
+    action: str | None
+    in_reply_to: str | None
+    client_message_id: str | None
+    metadata: msgspec.Raw
+    from_: str = msgspec.field(name="from")
+    id: str = ""
+    operator: str | None = None
+    sequence: int = 0
+    occurred_at: str = ""
+
+
+class _Consent(msgspec.Struct, rename="camel"):
+    """What ``contact.opted_out`` and ``contact.opted_in`` tell; as above."""
+
+    phone: str
+    scope: str
+    sender: str | None
+    reason: str | None
+    text: str | None
+    inbound_id: str | None
+    channel: str
+    sequence: int = 0
+    occurred_at: str = ""
+
+
 class _Body(msgspec.Struct):
     type: str
     timestamp: str
-    data: _Data
+    data: _Data | _Received | _Consent
 
 
 _encode = msgspec.json.Encoder().encode
+_received = msgspec.json.Decoder(_Received).decode
+_consent = msgspec.json.Decoder(_Consent).decode
 _EMPTY = msgspec.Raw(b"{}")
 
 
@@ -64,9 +99,12 @@ def standard(source: Source) -> bytes:
     """The body of format ``standard`` (Standard Webhooks): ``{"type", "timestamp", "data": {…}}``, JSON.
 
     ``data`` is the message's unchanging members and the event's own; ``operatorData`` is what the operator said,
-    with its raw code as ``code``. ``sequence`` counts the message's events and orders its callbacks.
+    with its raw code as ``code``. ``sequence`` counts the message's events and orders its callbacks. What handsets
+    bring about has members of its own.
     """
     at = milliseconds(source.occurred_at)
+    if source.type in catalogue.INBOUND:
+        return _encode(_Body(source.type, at, _inbound(source, at)))
     status = source.status
     return _encode(
         _Body(
@@ -90,6 +128,19 @@ def standard(source: Source) -> bytes:
                 at,
             ),
         )
+    )
+
+
+def _inbound(source: Source, at: str) -> "_Received | _Consent":
+    data = source.data or "{}"
+    if source.type != catalogue.RECEIVED:
+        return msgspec.structs.replace(_consent(data), sequence=source.sequence, occurred_at=at)
+    return msgspec.structs.replace(
+        _received(data),
+        id=source.message_id,
+        operator=source.operator,
+        sequence=source.sequence,
+        occurred_at=at,
     )
 
 

@@ -101,17 +101,19 @@ class Bench:
                 Simulator(f"simulator {name}", *way.simulator, record=record)
             )
         port = simulator.port if simulator else home.free_port()
-        commands = [("create_tenant", name), ("issue_key", "--tenant", name, "--name", "bench")]
+        # A rate that is never reached, and is looked after for every request.
+        key = ("issue_key", "--tenant", name, "--name", "bench", "--rate", "50000", "--burst", "50000")
+        commands: list[tuple[str, ...]] = [("create_tenant", name), key]
         slugs = [f"{name}-{number}" for number in range(way.operators)]
         for slug, prefix in zip(slugs, way.prefixes, strict=True):
             commands += [_operator(slug, port), _route(slug, name, prefix)]
-        _tenant, key, *_rest = self.stack.commands(*commands)
+        _tenant, issued, *_rest = self.stack.commands(*commands)
         if simulator is not None:
             await_(
                 lambda: self.binds(slugs) >= way.operators, UP_SECONDS, f"The operators of {name} are not up."
             )
         tenant_id = self.stack.ask("SELECT id FROM gateway_tenant WHERE slug = %s", name)
-        return Lane(way, int(tenant_id), str(key["apiKey"]), simulator)
+        return Lane(way, int(tenant_id), str(issued["apiKey"]), simulator)
 
     def binds(self, slugs: list[str]) -> int:
         """How many (operator, worker) pairs are up."""

@@ -1,14 +1,19 @@
 """Who calls, and whether the key may.
 
-One credential, four spellings: ``Authorization: Bearer <apiKey>``, ``x-api-key: <apiKey>``, ``Authorization:
-x-api-key: <apiKey>`` (also without the second colon), ``Authorization: Basic base64(apiKey:apiSecret)``. Whatever is
-wrong, the answer is the same 401.
+One credential, five spellings: ``Authorization: Bearer <apiKey>``, ``x-api-key: <apiKey>``, ``Authorization:
+x-api-key: <apiKey>`` (also without the second colon), ``Authorization: Basic base64(apiKey:apiSecret)``, and
+``Authorization: hmac …`` (:mod:`gateway.signatures`). Whatever is wrong, the answer is the same 401.
 """
 
 import base64
 import binascii
-from ipaddress import ip_address
+import math
+import re
+import time
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -16,9 +21,19 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from gateway import errors, keys
+from gateway import errors, keys, signatures, throttling
+from gateway.api import parsing
 from gateway.errors import Detail
 from gateway.keys import Credential
+
+DEVELOPER_MODE = "x-developer-mode"
+
+# How clients escape what a path may have unescaped: not at all, like Python's quote, like JavaScript's
+# encodeURIComponent.
+_UNESCAPED = ("/!$&'()*+,;=:@-._~", "/-._~", "/!'()*-._~")
+_origin = re.compile(r"[a-z][a-z0-9+.-]*://[^/?]*", re.IGNORECASE)
+# An address as proxies write it: with a port, in brackets, or bare.
+_hop = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+)(?::\d+)?|(.+)")
 
 
 class KeyAuthentication(BaseAuthentication):
@@ -49,6 +64,40 @@ class HasPermission(BasePermission):
         return True
 
 
+def throttle(credential: Credential, headers: dict[str, str]) -> None:
+    """Count a request against its key's rate, and say in ``headers`` where that stands.
+
+    Raises:
+        errors.RateLimited: it is used up.
+    """
+    if credential.rate is None:
+        return
+    standing = throttling.take(key_id=credential.key_id, rate=credential.rate, burst=credential.burst)
+    headers["RateLimit-Limit"] = str(standing.limit)
+    headers["RateLimit-Remaining"] = str(standing.remaining)
+    headers["RateLimit-Reset"] = str(standing.reset)
+    if standing.wait is not None:
+        raise errors.RateLimited(retry_after=max(1, math.ceil(standing.wait)))
+
+
+def in_mode(request: HttpRequest, credential: Credential) -> Credential:
+    """The credential, or in developer mode its sandbox form.
+
+    Raises:
+        errors.Invalid: the header says neither true nor false.
+    """
+    given = request.META.get("HTTP_X_DEVELOPER_MODE")
+    if given is None:
+        return credential
+    mode = given.strip().lower()
+    if mode not in {"true", "false"}:
+        message = "Must be true or false."
+        raise errors.Invalid(
+            f"{DEVELOPER_MODE}: {message}", details=[Detail(DEVELOPER_MODE, "INVALID_VALUE", message)]
+        )
+    return credential.sandbox or credential if mode == "true" else credential
+
+
 def _sign_in(request: HttpRequest) -> Credential | None:
     header = request.META.get("HTTP_AUTHORIZATION", "")
     if not header:
@@ -59,6 +108,8 @@ def _sign_in(request: HttpRequest) -> Credential | None:
         return _find(rest.strip())
     if scheme == "basic":
         return _basic(rest.strip())
+    if scheme == "hmac":
+        return _signed(request, rest.strip())
     return None
 
 
@@ -73,27 +124,96 @@ def _basic(encoded: str) -> Credential | None:
     except (binascii.Error, ValueError):
         return None
     credential = _find(api_key)
-    if credential is None or not credential.has_secret(secret):
+    good = (credential or keys.nobody()).has_secret(secret)
+    return credential if good else None
+
+
+def _signed(request: HttpRequest, parameters: str) -> Credential | None:
+    """The key that signed the request; its body is read only when the signature is good.
+
+    Raises:
+        errors.PayloadTooLarge: the body is too large to be looked at.
+    """
+    signature = signatures.parse(parameters)
+    if signature is None:
         return None
-    return credential
+    credential = _find(signature.username)
+    headers = _headers(request, signature.names)
+    good = signatures.verifies(
+        signature,
+        secret=(credential or keys.nobody()).secret(),
+        method=request.method or "",
+        targets=_targets(request.META),
+        headers=headers,
+        now=time.time(),
+    )
+    if not good or credential is None:
+        return None
+    body = parsing.body(request) if parsing.has_body(request) else b""
+    return credential if signatures.fits_body(signature, headers=headers, body=body) else None
+
+
+def _headers(request: HttpRequest, names: Sequence[str]) -> dict[str, str]:
+    """The named headers that the request has, by small name."""
+    found = {}
+    for name in names:
+        variable = name.upper().replace("-", "_")
+        prefix = "" if variable in {"CONTENT_TYPE", "CONTENT_LENGTH"} else "HTTP_"
+        value = request.META.get(prefix + variable)
+        if value is not None:
+            found[name.lower()] = _as_sent(value)
+    return found
+
+
+def _as_sent(text: str) -> str:
+    """What a WSGI server decoded as Latin-1, as the UTF-8 that it was."""
+    return text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+
+
+def _targets(environ: dict[str, Any]) -> list[str]:
+    """The request's target, path and query, as it was sent.
+
+    A server that does not tell (granian does not) has unescaped the path: then each way to escape it.
+    """
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if raw:
+        return [_as_sent(_origin.sub("", raw, count=1))]
+    # Django has made UTF-8 of the path already.
+    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}".encode("utf-8", "replace")
+    query = _as_sent(environ.get("QUERY_STRING", ""))
+    paths = dict.fromkeys(quote(path, safe=unescaped) for unescaped in _UNESCAPED)
+    return [f"{path}?{query}" for path in paths] if query else [*paths, *(f"{path}?" for path in paths)]
 
 
 def client_address(request: HttpRequest) -> str:
-    """The caller's address. ``X-Forwarded-For`` counts only as far as it was written by trusted proxies."""
-    address: str = request.META.get("REMOTE_ADDR", "")
-    proxies = settings.TRUSTED_PROXIES
-    if not proxies:
-        return address
-    for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-        if not hop.strip() or not _within(address, proxies):
+    """The caller's address; empty when it cannot be told.
+
+    ``X-Forwarded-For`` counts only as far as it was written by trusted proxies: from its end to the first hop that
+    is none of them.
+    """
+    peer = request.META.get("REMOTE_ADDR", "")
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    if not settings.TRUSTED_PROXIES or not forwarded.strip():
+        return str(peer)
+    address = _address(peer)
+    for hop in reversed(forwarded.split(",")):
+        if address is None or not _within(address, settings.TRUSTED_PROXIES):
             break
-        address = hop.strip()
-    return address
+        address = _address(hop)
+    return "" if address is None else str(address)
 
 
-def _within(address: str, networks: Any) -> bool:
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address of a hop; None for what is none (``unknown``, a name, nothing)."""
+    match = _hop.fullmatch(text.strip())
+    if match is None:
+        return None
     try:
-        parsed = ip_address(address)
+        parsed = ip_address(match[1] or match[2] or match[3])
     except ValueError:
-        return False
-    return any(parsed in network for network in networks)
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
+def _within(address: IPv4Address | IPv6Address, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    return any(address in network for network in networks)

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from gateway import cancellation, errors, ids, statuses, submission
-from gateway.api import fields, pagination, schema
+from gateway.api import pagination, schema
 from gateway.api.rendering import stamp
 from gateway.api.views import StrictRequest, View, answer, credential
 from gateway.errors import Detail
@@ -49,14 +49,14 @@ class OneMessage(View):
     permissions = {"GET": "reports:read"}
 
     def get(self, request: Request, message_id: str) -> HttpResponse:
-        return answer(request, _read(credential(request).tenant_id, _key(message_id)))
+        return answer(request, _read(credential(request).tenant_id, pagination.key_of(message_id)))
 
 
 class Cancel(View):
     permissions = {"POST": "messages:send"}
 
     def post(self, request: Request, message_id: str) -> HttpResponse:
-        tenant_id, key = credential(request).tenant_id, _key(message_id)
+        tenant_id, key = credential(request).tenant_id, pagination.key_of(message_id)
         cancellation.cancel(tenant_id=tenant_id, message_id=key, now=datetime.now(tz=UTC))
         return answer(request, _read(tenant_id, key))
 
@@ -65,7 +65,7 @@ class Events(View):
     permissions = {"GET": "reports:read"}
 
     def get(self, request: Request, message_id: str) -> HttpResponse:
-        tenant_id, key = credential(request).tenant_id, _key(message_id)
+        tenant_id, key = credential(request).tenant_id, pagination.key_of(message_id)
         if not Message.objects.for_tenant(tenant_id).filter(pk=key).exists():
             raise errors.NotFound
         lines = [_line(row) for row in _events(tenant_id, key)]
@@ -73,14 +73,6 @@ class Events(View):
             lines.extend(_stamped(line) for line in timeline(tenant_id, key))
         lines.sort(key=lambda line: str(line["occurredAt"]))
         return answer(request, {"data": lines, "nextCursor": None})
-
-
-def _key(text: str) -> UUID:
-    """A message's key; what is none names no message."""
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise errors.NotFound from error
 
 
 def _accepted(outcome: Accepted) -> dict[str, Any]:
@@ -118,7 +110,7 @@ def _events(tenant_id: int, key: UUID) -> list[dict[str, Any]]:
 
 
 def _resource(row: dict[str, Any]) -> dict[str, Any]:
-    content = row["content"] if row["text"] is None else {"text": row["text"]}
+    content = row["content"] or {"text": row["text"]}
     return {
         "id": str(row["id"]),
         "clientMessageId": row["client_message_id"],
@@ -131,6 +123,7 @@ def _resource(row: dict[str, Any]) -> dict[str, Any]:
         "to": row["recipient"],
         "from": row["sender"],
         "content": content,
+        "renderedText": row["text"] if "template" in content else None,
         "encoding": row["encoding"],
         "parts": row["parts"],
         "priority": _PRIORITIES[row["priority"]],
@@ -197,38 +190,33 @@ def _listed(tenant_id: int, given: dict[str, str]) -> Any:
     rows = Message.objects.for_tenant(tenant_id).order_by("-id").values()
     for name, column in _COLUMNS.items():
         if name in given:
-            rows = rows.filter(**{column: _value(name, given[name])})
+            rows = rows.filter(**{column: _value(name, given)})
     for name, text in given.items():
         if name.startswith("metadata."):
             rows = rows.filter(metadata__contains={name.removeprefix("metadata."): text})
-    if "createdAfter" in given:
-        rows = rows.filter(id__gte=ids.floor(_moment("createdAfter", given["createdAfter"])))
-    if "createdBefore" in given:
-        rows = rows.filter(id__lt=ids.floor(_moment("createdBefore", given["createdBefore"])))
+    if (since := pagination.moment_of(given, "createdAfter")) is not None:
+        rows = rows.filter(id__gte=ids.floor(since))
+    if (until := pagination.moment_of(given, "createdBefore")) is not None:
+        rows = rows.filter(id__lt=ids.floor(until))
     after = pagination.cursor_of(given)
     return rows if after is None else rows.filter(id__lt=after)
 
 
-def _value(name: str, text: str) -> object:
+def _value(name: str, given: dict[str, str]) -> object:
     """A filter's value.
 
     Raises:
         errors.Invalid: it cannot be one.
     """
+    text = given[name]
     allowed = _ALLOWED.get(name)
     if allowed is not None and text not in allowed:
         raise errors.Invalid(details=[Detail(name, "INVALID_VALUE", f"One of {', '.join(allowed)}.")])
+    if name == "to":
+        return pagination.phone_of(given, name)
     if name != "batchId":
         return text
     try:
         return UUID(text)
     except ValueError as error:
         raise errors.Invalid(details=[Detail(name, "INVALID_VALUE", "Not a batch's id.")]) from error
-
-
-def _moment(name: str, text: str) -> datetime:
-    at = fields.moment(text)
-    if at is None:
-        fault = Detail(name, "INVALID_VALUE", "ISO 8601 with a time zone: 2026-12-01T09:00:00Z.")
-        raise errors.Invalid(details=[fault])
-    return at

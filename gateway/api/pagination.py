@@ -1,14 +1,17 @@
-"""Cursor pages: ``{"data": [...], "nextCursor": "..."|null}``, ``limit`` 1 to 1000, 100 when not given."""
+"""Cursor pages: ``{"data": [...], "nextCursor": "..."|null}``, ``limit`` 1 to 1000, 100 when not given; and what
+paths and queries name rows by."""
 
 import base64
 import binascii
 from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from django.http import QueryDict
 from rest_framework.request import Request
 
-from gateway import errors
+from gateway import errors, numbers
+from gateway.api import fields
 from gateway.errors import Detail
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
@@ -62,3 +65,41 @@ def cursor_of(given: dict[str, str]) -> UUID | None:
 def cursor_after(key: UUID) -> str:
     """What :func:`cursor_of` reads."""
     return base64.urlsafe_b64encode(key.bytes).rstrip(b"=").decode()
+
+
+def key_of(text: str) -> UUID:
+    """A row's key; what is none names no row."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise errors.NotFound from error
+
+
+def phone_of(given: dict[str, str], name: str = "phone") -> str | None:
+    """A query's phone as E.164; a plus that was not escaped arrives as a space.
+
+    Raises:
+        errors.InvalidRecipient: it is none.
+    """
+    text = given.get(name)
+    if text is None:
+        return None
+    try:
+        return numbers.normalise("+" + text[1:] if text.startswith(" ") else text)
+    except errors.InvalidRecipient as error:
+        raise errors.InvalidRecipient(details=[Detail(name, error.code, error.message)]) from error
+
+
+def moment_of(given: dict[str, str], name: str) -> datetime | None:
+    """A query's moment.
+
+    Raises:
+        errors.Invalid: it is none.
+    """
+    if name not in given:
+        return None
+    at = fields.moment(given[name])
+    if at is None:
+        fault = Detail(name, "INVALID_VALUE", "ISO 8601 with a time zone: 2026-12-01T09:00:00Z.")
+        raise errors.Invalid(details=[fault])
+    return at

@@ -46,15 +46,39 @@ def load(request: HttpRequest) -> Any:
         errors.PayloadTooLarge: it is too large, whatever its Content-Length says.
         errors.MalformedBody: it is not strict JSON.
     """
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if length.isdecimal() and int(length) > settings.MAX_BODY_BYTES:
-        raise errors.PayloadTooLarge
-    if length in {"", "0"} and "HTTP_TRANSFER_ENCODING" not in request.META:
+    _check_length(request)
+    if not has_body(request):
         raise errors.MalformedBody("The body is missing.")
     encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity")
     if not _json_type.fullmatch(request.META.get("CONTENT_TYPE") or "") or encoding != "identity":
         raise errors.UnsupportedMediaType
-    return decode(_read(_stream(request), settings.MAX_BODY_BYTES))
+    return decode(body(request))
+
+
+def has_body(request: HttpRequest) -> bool:
+    """Whether the request's headers announce a body; a chunked one may still turn out to be empty."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    return length not in {"", "0"} or "HTTP_TRANSFER_ENCODING" in request.META
+
+
+def body(request: HttpRequest) -> bytes:
+    """The body as it was sent, read once.
+
+    Raises:
+        errors.PayloadTooLarge: it is too large, whatever its Content-Length says.
+    """
+    kept: bytes | None = getattr(request, "_whole_body", None)
+    if kept is None:
+        _check_length(request)
+        kept = _read(_stream(request), settings.MAX_BODY_BYTES)
+        request._whole_body = kept  # type: ignore[attr-defined]
+    return kept
+
+
+def _check_length(request: HttpRequest) -> None:
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if length.isdecimal() and int(length) > settings.MAX_BODY_BYTES:
+        raise errors.PayloadTooLarge
 
 
 def _stream(request: HttpRequest) -> Stream:

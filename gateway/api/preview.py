@@ -1,5 +1,65 @@
-"""The paths of this resource."""
+"""``POST /v1/messages/preview``: what would become of a message, without sending it."""
 
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import HttpResponse
 from django.urls import URLPattern
 
-ROUTES: list[URLPattern] = []
+from gateway import errors, magic, numbers, opt_outs
+from gateway.api import schema
+from gateway.api.paths import both
+from gateway.api.rendering import stamp
+from gateway.api.views import StrictRequest, View, answer, credential
+from gateway.errors import Problem
+from gateway.hooks import RouteRequest, hooks
+from gateway.storing import Submission
+
+
+class Preview(View):
+    permission = "messages:send"
+
+    def post(self, request: StrictRequest) -> HttpResponse:
+        now = datetime.now(tz=UTC)
+        draft = schema.message(request.members, credential=credential(request), key=None, now=now)
+        route = _route(draft)
+        return answer(request, _preview(draft, route, _problem(draft, route)))
+
+
+def _route(draft: Submission) -> dict[str, Any] | None:
+    """The operator that would carry it now."""
+    asked = RouteRequest(draft.tenant_id, draft.channel, draft.recipient, draft.sender, draft.parts)
+    return hooks.explain(asked) if hooks.explain is not None else None
+
+
+def _problem(draft: Submission, route: dict[str, Any] | None) -> Problem | None:
+    """Why the message would be refused.
+
+    Raises:
+        errors.InvalidRecipient: as for sending.
+    """
+    problem = magic.refusal(tenant_id=draft.tenant_id, recipient=draft.recipient)
+    if isinstance(problem, errors.InvalidRecipient):
+        raise problem
+    if problem is None and any(opt_outs.blocked(wanted=[(draft.tenant_id, draft.recipient, draft.sender)])):
+        problem = errors.RecipientOptedOut()
+    return problem or (errors.NoRoute() if route is None else None)
+
+
+def _preview(draft: Submission, route: dict[str, Any] | None, problem: Problem | None) -> dict[str, Any]:
+    return {
+        "to": draft.recipient,
+        "from": draft.sender,
+        "channel": draft.channel,
+        "encoding": draft.encoding,
+        "parts": draft.parts,
+        "characters": None if draft.text is None else len(draft.text),
+        "text": draft.text,
+        "country": numbers.country(draft.recipient),
+        "route": route,
+        "problem": problem and {"errorCode": problem.code, "message": problem.message},
+        "sendAt": stamp(draft.send_at),
+    }
+
+
+ROUTES: list[URLPattern] = both("messages/preview", Preview.as_view())

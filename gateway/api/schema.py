@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
-from gateway import errors, numbers, text
+from gateway import content, errors, numbers, text
 from gateway.api.fields import Faults, is_url, moment
+from gateway.errors import Problem
 from gateway.keys import Credential
 from gateway.storing import Submission
 
 PRIORITIES = {"high": 0, "normal": 1, "bulk": 2}
-# Each channel's longest text, in characters.
-CHANNELS = {"sms": 1600, "whatsapp": 4096, "rcs": 3072}
+CHANNELS = content.LONGEST
 MEDIA_CHANNELS = frozenset({"whatsapp", "rcs"})
 MEDIA_TYPES = frozenset({"image", "video", "audio", "document", "sticker"})
 AHEAD = timedelta(days=35)
@@ -185,11 +185,11 @@ def _fallback(draft: Submission, value: Any, faults: Faults) -> None:
     if len(value) > FALLBACKS:
         faults.add("fallback", "TOO_MANY", f"At most {FALLBACKS}.")
     for index, step in enumerate(value[:FALLBACKS]):
-        _step(step, f"fallback[{index}]", faults)
+        _step(draft.tenant_id, step, f"fallback[{index}]", faults)
     draft.fallback = value or None
 
 
-def _step(step: Any, path: str, faults: Faults) -> None:
+def _step(tenant_id: int, step: Any, path: str, faults: Faults) -> None:
     """One fallback: ``channel``, ``content``, ``from``, ``afterSeconds``."""
     if type(step) is not dict:
         faults.add(path, "INVALID_TYPE", "Must be an object.")
@@ -200,7 +200,7 @@ def _step(step: Any, path: str, faults: Faults) -> None:
         if step.get(name) is None:
             faults.add(f"{path}.{name}", "REQUIRED", "This member is required.")
     inner = Faults()
-    draft = Submission(tenant_id=0, recipient="")
+    draft = Submission(tenant_id=tenant_id, recipient="")
     if step.get("channel") is not None:
         _channel(draft, step["channel"], inner)
     if step.get("from") is not None:
@@ -253,7 +253,17 @@ def _template(draft: Submission, value: Any, path: str, channel: str, faults: Fa
     if value.get("variables") is not None and type(value["variables"]) is not dict:
         faults.add(f"{path}.variables", "INVALID_TYPE", "Must be an object.")
     if not faults:
-        faults.add(path, errors.TemplateNotFound.code, errors.TemplateNotFound.message)
+        _fill(draft, value, path.removesuffix("template"), channel, faults)
+
+
+def _fill(draft: Submission, template: dict[str, Any], path: str, channel: str, faults: Faults) -> None:
+    """Fill the template in, if nothing else is wrong."""
+    try:
+        shown = content.resolve(tenant_id=draft.tenant_id, channel=channel, content={"template": template})
+    except Problem as problem:
+        faults.extend(detail._replace(field=path + detail.field) for detail in problem.details)
+    else:
+        draft.text, draft.content, draft.encoding, draft.parts = shown
 
 
 def _media(draft: Submission, value: Any, path: str, channel: str, faults: Faults) -> None:

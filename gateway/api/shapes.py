@@ -10,9 +10,24 @@ UUID: Json = {
     "format": "uuid",
     "examples": ["019ac3f2-7a10-7b62-9d0e-3c5b8f1a2e44"],
 }
-URL: Json = {"type": "string", "format": "uri", "maxLength": 2048, "examples": ["https://example.com/hook"]}
-PHONE: Json = {"type": "string", "description": "E.164, with its plus.", "examples": ["+14155550101"]}
-REQUEST_ID: Json = {"type": "string", "description": "Also in the header X-Request-Id."}
+URL: Json = {
+    "type": "string",
+    "format": "uri",
+    "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$",
+    "maxLength": 2048,
+    "examples": ["https://example.com/hook"],
+}
+PHONE: Json = {
+    "type": "string",
+    "format": "phone",
+    "description": "E.164, with its plus.",
+    "examples": ["+14155550101"],
+}
+REQUEST_ID: Json = {
+    "type": "string",
+    "description": "Also in the header X-Request-Id.",
+    "examples": ["3f0c9a52-6f0e-4c57-9a53-0f4f7d1c2b6a"],
+}
 TEXT_HEADER: Json = {"schema": {"type": "string"}}
 LIMIT: Json = {
     "name": "limit",
@@ -24,7 +39,12 @@ CURSOR: Json = {
     "name": "cursor",
     "in": "query",
     "description": "nextCursor of the page before, as it came.",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "format": "cursor"},
+}
+_SENTENCE = "The request is not valid; see details."
+NEXT_CURSOR: Json = {
+    "type": ["string", "null"],
+    "description": "Give it as cursor for the next page; null on the last.",
 }
 
 
@@ -33,12 +53,19 @@ def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def header(name: str) -> Json:
+    """A header of the document's, by name."""
+    return {name: {"$ref": f"#/components/headers/{name}"}}
+
+
 def null(kind: Json | str) -> Json:
     """The kind, or null."""
     shape = {"type": kind} if isinstance(kind, str) else kind
     if "type" not in shape:
         return {"anyOf": [shape, {"type": "null"}]}
     kinds = shape["type"] if isinstance(shape["type"], list) else [shape["type"]]
+    if "null" in kinds:
+        return shape
     choices = {"enum": [*shape["enum"], None]} if "enum" in shape else {}
     return {**shape, "type": [*kinds, "null"], **choices}
 
@@ -46,6 +73,27 @@ def null(kind: Json | str) -> Json:
 def one_of(*values: str, about: str = "") -> Json:
     """One of these strings."""
     return {"type": "string", "enum": list(values)} | ({"description": about} if about else {})
+
+
+def text(about: str = "", *, least: int | None = None, most: int | None = None, example: str = "") -> Json:
+    """A string, with bounds in characters."""
+    return (
+        {"type": "string"}
+        | ({} if least is None else {"minLength": least})
+        | ({} if most is None else {"maxLength": most})
+        | ({"description": about} if about else {})
+        | ({"examples": [example]} if example else {})
+    )
+
+
+def whole(about: str = "", *, least: int = 0, most: int | None = None, example: int | None = None) -> Json:
+    """A whole number, with bounds."""
+    return (
+        {"type": "integer", "minimum": least}
+        | ({} if most is None else {"maximum": most})
+        | ({"description": about} if about else {})
+        | ({} if example is None else {"examples": [example]})
+    )
 
 
 def array(items: Json, **more: Any) -> Json:
@@ -77,31 +125,50 @@ def resource(properties: Json, *, about: str = "", example: Json | None = None) 
     return object_(members, required=tuple(properties), about=about, example=example)
 
 
+def problem(more: Json | None = None, *, about: str = "What went wrong.") -> Json:
+    """The body of an error; ``more`` is what some calls say besides."""
+    members = {
+        "message": text("A sentence for people; not stable.", example=_SENTENCE),
+        "error": text("Equals message.", example=_SENTENCE),
+        "errorCode": ref("Code"),
+        "details": array(ref("Detail"), description="What is wrong, member by member; may be empty."),
+        "retryable": {
+            "type": "boolean",
+            "description": "Whether the same request may be sent again as it is.",
+            "examples": [False],
+        },
+        "requestId": REQUEST_ID,
+    }
+    return object_(members | (more or {}), required=tuple(members), about=about)
+
+
 def page(name: str) -> Json:
     """A cursor page of a schema's."""
     return object_(
-        {"data": array(ref(name)), "nextCursor": null("string"), "requestId": REQUEST_ID},
+        {"data": array(ref(name)), "nextCursor": NEXT_CURSOR, "requestId": REQUEST_ID},
         required=("data", "nextCursor", "requestId"),
     )
 
 
-def answer(about: str, name: str, headers: Json | None = None) -> Json:
-    """A JSON answer of a schema's."""
+def answer(about: str, name: str, headers: Json | None = None, *, example: Json | None = None) -> Json:
+    """A JSON answer of a schema's; without an example one is made of the schema's own."""
+    content = {"schema": ref(name)} | ({"example": example} if example else {})
     return {
         "description": about,
-        "content": {"application/json": {"schema": ref(name)}},
-        "headers": {"X-Request-Id": TEXT_HEADER} | (headers or {}),
+        "content": {"application/json": content},
+        "headers": header("X-Request-Id") | (headers or {}),
     }
 
 
 def nothing(about: str) -> Json:
     """An answer without a body (204)."""
-    return {"description": about, "headers": {"X-Request-Id": TEXT_HEADER}}
+    return {"description": about, "headers": header("X-Request-Id")}
 
 
-def body(name: str) -> Json:
-    """A required JSON body of a schema's."""
-    return {"required": True, "content": {"application/json": {"schema": ref(name)}}}
+def body(name: str, *, example: Json | None = None) -> Json:
+    """A required JSON body of a schema's; without an example one is made of the schema's own."""
+    content = {"schema": ref(name)} | ({"example": example} if example else {})
+    return {"required": True, "content": {"application/json": content}}
 
 
 def query(name: str, about: str, kind: Json | None = None) -> Json:
@@ -110,6 +177,10 @@ def query(name: str, about: str, kind: Json | None = None) -> Json:
 
 def in_path(name: str, kind: Json | None = None, about: str = "") -> Json:
     return {"name": name, "in": "path", "required": True, "description": about, "schema": kind or UUID}
+
+
+def in_header(name: str, about: str, kind: Json) -> Json:
+    return {"name": name, "in": "header", "description": about, "schema": kind}
 
 
 def problems(*statuses: int) -> Json:

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gateway import errors
-from gateway.api import parsing, rendering, requestid
+from gateway.api import authentication, parsing, rendering, requestid
 from gateway.api.errors import respond
 from gateway.keys import Credential
 
@@ -54,8 +54,12 @@ class View(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # One renderer, no versions: whatever Accept says, the answer is JSON.
         self.perform_authentication(request)
+        if isinstance(request.auth, Credential):
+            authentication.throttle(request.auth, self.headers)
+            caller: Any = authentication.in_mode(request._request, request.auth)
+            if caller is not request.auth:
+                request.auth = request.user = caller
         self.check_permissions(request)
-        self.check_throttles(request)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         request_id = requestid.of(request._request)

@@ -32,6 +32,8 @@ class Command(BaseCommand):
             return super().execute(*args, **options)
         except Error as error:
             raise CommandError(f"the database: {str(error).strip()}") from error
+        except UnicodeEncodeError as error:
+            raise CommandError("an argument is not UTF-8") from error
 
     def show(self, result: dict[str, Any], options: dict[str, Any]) -> None:
         """One JSON object, or a line a member."""

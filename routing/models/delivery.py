@@ -26,6 +26,8 @@ class Delivery(models.Model):
     # The worker's process, once it took the row in hand; null while the row is with the broker.
     worker = models.TextField(null=True)
     queued_at = models.DateTimeField()
+    # Once taken in hand: the step of the message's fallback chain that the operator is given; null without one.
+    step = models.SmallIntegerField(null=True)
 
     class Meta:
         indexes = [

@@ -18,6 +18,8 @@ class Part(models.Model):
     # What the receipt said of this part: a final state of routing.contract.ReceiptState; null until then.
     state = models.TextField(null=True)
     submitted_at = models.DateTimeField()
+    # The step of the message's fallback chain that it was sent for, -1 for an earlier one; null without a chain.
+    step = models.SmallIntegerField(null=True)
 
     class Meta:
         indexes = [

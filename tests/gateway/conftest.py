@@ -6,6 +6,15 @@ from gateway.hooks import hooks
 from tests.factories import Caller, make_tenant
 
 
+def pytest_collection_modifyitems(items):
+    """Whoever names a tenant needs the database."""
+    for item in items:
+        if {"acme", "other"} & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker(
+            "django_db"
+        ):
+            item.add_marker(pytest.mark.django_db)
+
+
 @pytest.fixture(autouse=True)
 def _routed(monkeypatch):
     """Every message has a route; tests of routes bring their own."""
@@ -13,16 +22,10 @@ def _routed(monkeypatch):
 
 
 @pytest.fixture
-def acme(request) -> Caller:
-    return _caller(request, "acme")
+def acme() -> Caller:
+    return Caller(make_tenant("acme"))
 
 
 @pytest.fixture
-def other(request) -> Caller:
-    return _caller(request, "other")
-
-
-def _caller(request, slug: str) -> Caller:
-    if not {"db", "transactional_db"} & set(request.fixturenames):
-        request.getfixturevalue("db")
-    return Caller(make_tenant(slug))
+def other() -> Caller:
+    return Caller(make_tenant("other"))

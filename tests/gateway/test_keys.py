@@ -1,7 +1,10 @@
 import base64
+import io
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from gateway import keys
@@ -211,3 +214,70 @@ def test_needs_no_query_to_sign_in_again(acme, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert acme.get("/v1/messages/x").status == 404
     assert connection.queries_limit
+
+
+def issue_key(*arguments: str) -> dict:
+    out = io.StringIO()
+    call_command("issue_key", *arguments, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("2999-01-31", datetime(2999, 1, 31, tzinfo=UTC)),
+        ("2999-01-31T10:00", datetime(2999, 1, 31, 10, tzinfo=UTC)),
+        ("2999-01-31T10:00:00.5Z", datetime(2999, 1, 31, 10, 0, 0, 500_000, tzinfo=UTC)),
+        ("2999-01-31T10:00:00+02:00", datetime(2999, 1, 31, 8, tzinfo=UTC)),
+    ],
+)
+def test_expires_at_a_date_or_a_moment(tenant, given, expected):
+    issue_key("--tenant", "acme", "--name", "one", "--expires", given)
+    assert ApiKey.objects.get().expires_at == expected
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--name", ""],
+        ["--name", " "],
+        ["--name", "x" * 201],
+        ["--name", "a\nb"],
+        ["--name", "a\udcff"],
+        ["--expires", ""],
+        ["--expires", "2999-02-30"],
+        ["--expires", "2001-01-01"],
+        ["--expires", "9999-12-31T23:59:59-23:00"],
+        ["--rate", "nan"],
+        ["--rate", "inf"],
+        ["--rate", "0"],
+        ["--rate", "-1"],
+        ["--rate", "1e9"],
+        ["--rate", "1", "--burst", "0"],
+        ["--rate", "1", "--burst", "1.5"],
+        ["--rate", "1", "--burst", "99999999999"],
+        ["--burst", "5"],
+        ["--permission", ""],
+        ["--allow-ip", ""],
+        ["--allow-ip", "10.0.0.1/8"],
+        ["--allow-ip", "fe80::/200"],
+        ["--allow-ip", "fe80::1%eth0/64"],
+        ["--nonsense"],
+    ],
+)
+def test_is_not_issued_with_arguments_that_make_no_sense(tenant, arguments):
+    with pytest.raises(CommandError):
+        issue_key("--tenant", "acme", "--name", "one", *arguments)
+    assert not ApiKey.objects.exists()
+
+
+def test_is_revoked_by_the_names_it_was_issued_by(tenant):
+    made = issue_key("--tenant", "acme", "--name", "one")
+    keys.issue(tenant=make_tenant("other"), name="one")
+    for arguments in (["--name", "one"], ["--tenant", "nobody", "--name", "one"], ["--tenant", "acme"]):
+        with pytest.raises(CommandError):
+            call_command("revoke_key", *arguments)
+    assert keys.find(made["apiKey"])
+    call_command("revoke_key", "--tenant", "acme", "--name", "one", stdout=io.StringIO())
+    assert keys.find(made["apiKey"]) is None
+    assert ApiKey.objects.filter(revoked_at=None).count() == 1

@@ -6,7 +6,7 @@ import pytest
 
 from gateway import lifecycle
 from gateway.lifecycle import Move
-from gateway.models import DueMessage, Message
+from gateway.models import DueMessage, Message, OptOut
 from gateway.statuses import Status
 from routing import delivery
 from routing.contract import Outcome, Verdict
@@ -77,6 +77,40 @@ def test_it_expires_what_is_too_late_to_send(leased, now):
     assert status_of(key) == "expired"
     assert Message.objects.get(pk=key).error_code == "EXPIRED_BEFORE_SUBMISSION"
     assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize("sender", ["", "ACME"])
+def test_it_does_not_send_to_who_has_opted_out_meanwhile(leased, tenants, now, sender):
+    first, second = rows = leased(2, sender="ACME")
+    Message.objects.filter(pk=second).update(recipient="+14155550199")
+    OptOut.objects.create(tenant=tenants[0], phone="+14155550101", sender=sender)
+    assert [message.message_id for message in take(rows, now)] == [second]
+    refused = Message.objects.get(pk=first)
+    assert (refused.status, refused.error_code) == ("rejected", "RECIPIENT_OPTED_OUT")
+    assert timeline_of(first) == ["message.rejected"]
+    assert not Delivery.objects.filter(message_id=first).exists()
+
+
+@pytest.mark.parametrize("own_sender", [None, "ACME"])
+def test_it_sends_to_who_has_opted_out_of_others(leased, tenants, now, own_sender):
+    rows = leased(1, sender=own_sender)
+    OptOut.objects.create(tenant=tenants[0], phone="+14155550101", sender="OTHER")
+    OptOut.objects.create(tenant=tenants[1], phone="+14155550101")
+    assert len(take(rows, now)) == 1
+
+
+def test_it_sends_an_exempt_reply_to_who_has_opted_out(leased, tenants, now):
+    (key,) = rows = leased(1)
+    Message.objects.filter(pk=key).update(exempt=True)
+    OptOut.objects.create(tenant=tenants[0], phone="+14155550101")
+    assert len(take(rows, now)) == 1
+
+
+def test_it_tells_of_the_validity_before_the_opt_out(leased, tenants, now):
+    (key,) = rows = leased(1, expires_at=now + timedelta(seconds=5))
+    OptOut.objects.create(tenant=tenants[0], phone="+14155550101")
+    assert take(rows, now + timedelta(seconds=6)) == []
+    assert status_of(key) == "expired"
 
 
 def test_it_records_an_acceptance_with_the_ids_to_expect(leased, carrier, now):

@@ -18,6 +18,9 @@ from tests.routing.conftest import status_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# The sandboxes have an operator of their own.
+ALWAYS = {"operator.sandbox"}
+
 
 @pytest.fixture
 def smsc():
@@ -88,11 +91,11 @@ def test_it_carries_messages_to_their_receipts(desk, operator, waiting, tasks, s
 
 
 def test_it_opens_an_operator_that_is_added_while_it_runs(desk, consumed, smsc):
-    wait(lambda: consumed and consumed[-1] == set())
+    wait(lambda: consumed and consumed[-1] == ALWAYS)
     account = {"host": "127.0.0.1", "port": smsc.port, "system_id": "late"}
     operator = Operator.objects.create(slug="late", transport="smpp", settings=account)
     wait(lambda: is_up(operator), seconds=4)
-    assert consumed[-1] == {"operator.late"}
+    assert consumed[-1] == ALWAYS | {"operator.late"}
 
 
 def test_it_closes_an_operator_that_is_switched_off(desk, operator, consumed, smsc):
@@ -100,7 +103,7 @@ def test_it_closes_an_operator_that_is_switched_off(desk, operator, consumed, sm
     operator.active = False
     operator.save()
     wait(lambda: smsc.stats()["bound"] == 0)
-    wait(lambda: consumed[-1] == set())
+    wait(lambda: consumed[-1] == ALWAYS)
 
 
 def test_it_binds_anew_when_the_account_changes(desk, operator, smsc):

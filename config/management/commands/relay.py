@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from config import housekeeping
 from config.celery import app
+from gateway import tallies
 from routing import sweeps
 from routing.relay import Relay as MessageRelay
 from webhooks.relay import Relay as CallbackRelay
@@ -42,6 +43,8 @@ class Command(BaseCommand):
             Loop("expired", lambda: sweeps.expire(now=_now()), 1.0, stopping),
             Loop("leases", lambda: sweeps.reclaim(now=_now()), 0.5, stopping),
             Loop("receipts", lambda: sweeps.rematch(now=_now()), 0.2, stopping),
+            Loop("fallbacks", lambda: sweeps.fall_back(now=_now()), 0.5, stopping),
+            Loop("tallies", lambda: tallies.roll_up(now=_now()), 5.0, stopping),
             Loop("housekeeping", lambda: housekeeping.keep(now=_now()), 60.0, stopping),
         ]
         log.info("relay.started")

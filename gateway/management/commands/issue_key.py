@@ -25,8 +25,8 @@ class Command(console.Command):
             metavar="CIDR",
             help="again for more; any address if none",
         )
-        parser.add_argument("--rate", type=float, help="requests per second; no limit when not given")
-        parser.add_argument("--burst", type=int, help="requests at once")
+        parser.add_argument("--rate", type=float, help="requests per second; KEY_RATE when not given")
+        parser.add_argument("--burst", type=int, help="requests at once; the rate when not given")
         parser.add_argument("--expires", metavar="DATE", help="ISO 8601: 2027-01-31, or with time and zone")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -55,4 +55,7 @@ def _moment(text: str | None) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise CommandError(f"--expires: {text!r} is not an ISO 8601 date") from error
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise CommandError(f"--expires: {text!r} is out of range") from error

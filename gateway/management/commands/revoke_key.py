@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from gateway import keys
+from gateway import keys, tenants
 from gateway.management import console
 from gateway.models import ApiKey
 
@@ -15,7 +15,7 @@ class Command(console.Command):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("prefix", nargs="?", default="", help="the key, or its first characters")
-        parser.add_argument("--tenant", help="slug; narrows the search")
+        parser.add_argument("--tenant", help="slug or name; narrows the search")
         parser.add_argument("--name", help="the key's name; needs --tenant")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,9 +34,14 @@ def _find(prefix: str, tenant: str | None, name: str | None) -> ApiKey:
         CommandError: none, or several.
     """
     found = ApiKey.objects.select_related("tenant")
+    if name and not tenant:
+        raise CommandError("--name needs --tenant")
     if tenant:
-        found = found.filter(tenant__slug=tenant)
-    if name and tenant:
+        try:
+            found = found.filter(tenant=tenants.find(name=tenant))
+        except tenants.TenantError as error:
+            raise CommandError(str(error)) from error
+    if name:
         found = found.filter(name=name)
     elif prefix.startswith(keys.PREFIX) and len(prefix) > len(keys.PREFIX):
         whole = len(prefix) > keys.SHOWN

@@ -1,0 +1,88 @@
+"""Tenants are made, renamed, limited and deactivated here; never deleted."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import slugify
+
+from gateway import keys, tenants
+from gateway.admin import audit, once
+from gateway.models import Tenant
+
+
+class TenantForm(forms.ModelForm[Tenant]):
+    class Meta:
+        model = Tenant
+        fields = ("name", "slug", "active", "backlog_limit")
+        help_texts = {
+            "slug": "Small letters, digits and hyphens; made from the name when empty. It cannot be changed later.",
+            "active": "The keys of an inactive tenant are refused within two seconds.",
+            "backlog_limit": "Messages that may wait at once; empty is the platform's limit.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "slug" in self.fields:
+            self.fields["slug"].required = False
+
+    def clean_name(self) -> str:
+        name = str(self.cleaned_data["name"]).strip()
+        if len(name) > 200:
+            raise forms.ValidationError("At most 200 characters.")
+        return name
+
+    def clean_slug(self) -> str:
+        slug = str(self.cleaned_data["slug"] or slugify(self.cleaned_data.get("name", ""))[:63].strip("-"))
+        if not tenants._slug.fullmatch(slug):
+            raise forms.ValidationError("Give one of small letters, digits and hyphens, at most 63.")
+        return slug
+
+
+@admin.register(Tenant)
+class TenantAdmin(audit.Audited, once.ShowsOnce):
+    form = TenantForm
+    list_display = ("name", "slug", "active", "backlog_limit", "created_at")
+    list_filter = ("active",)
+    search_fields = ("slug", "name")
+    ordering = ("name",)
+    actions = ("deactivate", "activate")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("slug", "created_at")
+
+    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
+        made = () if obj is None else ("created_at",)
+        return ("name", "slug", *(() if obj is None else ("active",)), "backlog_limit", *made)
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            keys.forget()
+            return
+        made, secret = tenants.create(name=obj.name, slug=obj.slug, backlog_limit=obj.backlog_limit)
+        obj.pk = made.pk
+        self.show_once(request, [("callbackSecret", secret)])
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # What was sent for it stays accounted for.
+        return False
+
+    @admin.action(description="Deactivate the selected tenants", permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
+        self._switch(request, queryset, active=False)
+
+    @admin.action(description="Activate the selected tenants", permissions=["change"])
+    def activate(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
+        self._switch(request, queryset, active=True)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Tenant], *, active: bool) -> None:
+        switched = queryset.exclude(active=active)
+        for tenant in switched:
+            tenant.active = active
+            tenant.save()
+            audit.note(request, tenant, field="active", before=not active, after=active)
+        keys.forget()
+        self.message_user(request, f"{'Activated' if active else 'Deactivated'}: {len(switched)}.")
