@@ -82,7 +82,8 @@ class Run:
     def _announce(self) -> None:
         demo = _kept_demo(self._folder, self.plan.demo_output) if self.plan.demo else {}
         seconds = time.monotonic() - self._began
-        _show(self._folder, self.plan.port, demo.get("apiKey"), seconds)
+        admin = files.read_json(self._folder / "admin.json") if self.plan.demo else {}
+        _show(self._folder, self.plan.port, seconds, key=demo.get("apiKey"), admin=admin)
 
 
 def environment(given: dict[str, str], folder: Path, state: dict[str, Any]) -> dict[str, str]:
@@ -136,9 +137,11 @@ def curl(port: int, key: str) -> str:
     return shlex.join([*words, "-H", "Content-Type: application/json", "-d", body])
 
 
-def _show(folder: Path, port: int, key: str | None, seconds: float) -> None:
+def _show(folder: Path, port: int, seconds: float, *, key: str | None, admin: dict[str, Any]) -> None:
     root = f"http://127.0.0.1:{port}"
     lines = [("API", f"{root}/v1"), ("Docs", f"{root}/v1/docs"), ("Admin", f"{root}/admin/")]
+    if admin:
+        lines += [("", f"as {admin['username']}; the first password is in {folder / 'admin.json'}")]
     lines += [("Data", str(folder))]
     if key:
         lines += [("Demo key", key), ("Send", curl(port, key))]

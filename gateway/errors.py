@@ -324,6 +324,14 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "The operator refused the message for what it is.",
         "Read operatorCode in the message's events.",
     ),
+    "PARTLY_REJECTED_BY_OPERATOR": (
+        "The operator refused some of the message's parts.",
+        "Read operatorCode in the message's events.",
+    ),
+    "UNENCODABLE": (
+        "The text has no form that the operator can carry.",
+        "Shorten the text, or use other characters.",
+    ),
     "UNDELIVERABLE": ("The operator could not deliver the message.", "Check that the number is in service."),
 }
 

@@ -118,8 +118,8 @@ def issue(
         IssueError: for a name that is empty, too long or in use, an unknown permission, a malformed network, a rate
             or burst that is none, an expiry in the past.
     """
-    _check_name(name)
-    _check(permissions=permissions, rate=rate, burst=burst, expires_at=expires_at)
+    check_name(name)
+    check(permissions=permissions, rate=rate, burst=burst, expires_at=expires_at)
     networks = [_network(text) for text in allowed_networks]
     api_key, api_secret = PREFIX + secrets.token_urlsafe(30), _new_secret()
     with transaction.atomic():
@@ -140,12 +140,12 @@ def issue(
     return api_key, api_secret
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise IssueError("the name must be 1 to 200 printable characters")
 
 
-def _check(
+def check(
     *, permissions: Sequence[str], rate: float | None, burst: int | None, expires_at: datetime | None
 ) -> None:
     unknown = sorted(set(permissions) - set(PERMISSIONS))

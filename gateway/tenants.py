@@ -10,7 +10,7 @@ from django.utils.text import slugify
 from gateway import sealing
 from gateway.models import Tenant
 
-_slug = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class TenantError(ValueError):
@@ -28,7 +28,7 @@ def create(*, name: str, slug: str = "", backlog_limit: int | None = None) -> tu
     short = slug or slugify(name)[:63].strip("-")
     if not name.strip() or len(name) > 200:
         raise TenantError("the name must be 1 to 200 characters")
-    if not _slug.fullmatch(short):
+    if not SLUG.fullmatch(short):
         raise TenantError(f"{short!r} is no slug: small letters, digits and hyphens, at most 63 (use --slug)")
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     with transaction.atomic():

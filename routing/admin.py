@@ -95,7 +95,7 @@ class OperatorForm(forms.ModelForm[Operator]):
             return
         try:
             self._seal()
-            provisioning._check(self.instance)
+            provisioning.check(self.instance)
         except provisioning.ProvisioningError as error:
             about = "settings" if isinstance(error.__cause__, OperatorSettingsError) else None
             self.add_error(about, str(error))

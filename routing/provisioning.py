@@ -63,7 +63,7 @@ def add_operator(*, wish: OperatorWish, update: bool = False) -> Operator:
             operator.secrets = sealing.seal(
                 json.dumps({**kept, **wish.secrets}).encode(), context=sealing.CONTEXT_OPERATOR_SECRETS
             )
-        _check(operator)
+        check(operator)
         operator.save()
     return operator
 
@@ -87,7 +87,7 @@ def _operator(wish: OperatorWish, *, update: bool) -> Operator:
     return Operator(slug=wish.slug)
 
 
-def _check(operator: Operator) -> None:
+def check(operator: Operator) -> None:
     """Have the transport read the operator's settings, and check what they all share."""
     path = settings.TRANSPORTS.get(operator.transport)
     if path is None:

@@ -69,14 +69,14 @@ class KeyForm(forms.ModelForm[ApiKey]):
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
         try:
-            keys._check(
+            keys.check(
                 permissions=given.get("permissions", []),
                 rate=given.get("rate"),
                 burst=given.get("burst"),
                 expires_at=given.get("expires_at") if "expires_at" in self.changed_data else None,
             )
             if "name" in given:
-                keys._check_name(given["name"])
+                keys.check_name(given["name"])
         except keys.IssueError as error:
             self.add_error(None, str(error))
         return given

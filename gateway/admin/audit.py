@@ -22,7 +22,7 @@ from gateway.admin import reading
 
 # Characters of a value that an entry keeps.
 _LONGEST = 500
-VEILED = "(not kept here)"
+VEILED = "(changed)"
 
 
 class Audited(admin.ModelAdmin[Any]):

@@ -36,7 +36,7 @@ class TenantForm(forms.ModelForm[Tenant]):
 
     def clean_slug(self) -> str:
         slug = str(self.cleaned_data["slug"] or slugify(self.cleaned_data.get("name", ""))[:63].strip("-"))
-        if not tenants._slug.fullmatch(slug):
+        if not tenants.SLUG.fullmatch(slug):
             raise forms.ValidationError("Give one of small letters, digits and hyphens, at most 63.")
         return slug
 

@@ -5,6 +5,7 @@ half of a request's work. What is left of them that matters to an API is two hea
 """
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import ResolverMatch, resolve
+
+from gateway import metrics
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
@@ -28,7 +31,15 @@ class Shortcut:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith("/v1/"):
             return self._others(request)
+        began = time.perf_counter()
         response: HttpResponseBase = self._view(request)
+        match = request.resolver_match
+        metrics.observe(
+            method=request.method,
+            route=match.route if match else "unknown",
+            status=response.status_code,
+            seconds=time.perf_counter() - began,
+        )
         response.headers["X-Content-Type-Options"] = "nosniff"
         if isinstance(response, HttpResponse) and response.status_code != 204:
             response.headers["Content-Length"] = str(len(response.content))

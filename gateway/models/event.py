@@ -29,3 +29,6 @@ class Event(models.Model):
             # A message's timeline.
             models.Index(fields=["message_id"], name="event_message")
         ]
+
+    def __str__(self) -> str:
+        return str(self.id)

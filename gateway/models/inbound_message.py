@@ -31,3 +31,6 @@ class InboundMessage(models.Model):
             # A tenant's inbox, newest first.
             models.Index(fields=["tenant_id", "id"], name="inbound_message_tenant")
         ]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -75,3 +75,6 @@ class Message(models.Model):
                 fields=["batch_id"], name="message_batch", condition=models.Q(batch_id__isnull=False)
             ),
         ]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -19,7 +19,11 @@ def test_it_describes_each_call_and_what_it_answers(client, tenant):
     made = client.post(
         "/v1/webhooks/messages", data=example, content_type="application/json", headers=headers
     ).json()
-    assert set(schemas["Webhook"]["required"]) <= set(made) <= set(schemas["Webhook"]["properties"])
+    assert (
+        set(schemas["CreatedWebhook"]["required"])
+        <= set(made)
+        <= set(schemas["CreatedWebhook"]["properties"])
+    )
     page = client.get("/v1/webhooks/messages", headers=headers).json()
     assert set(page) == set(schemas["WebhookPage"]["properties"])
 

@@ -30,7 +30,13 @@ _NAME = text(least=1, most=100, example="order_shipped") | {"pattern": f"^(?:{NA
 _LANGUAGE = text("BCP 47.", least=2, most=LANGUAGE_LENGTH, example="en") | {
     "pattern": f"^(?:{LANGUAGE.pattern})$"
 }
-_CHANNELS = array(one_of(*CHANNELS), minItems=1, description="Where it may be sent.", examples=[["sms"]])
+_CHANNELS = array(
+    one_of(*CHANNELS),
+    minItems=1,
+    maxItems=len(CHANNELS),
+    description="Where it may be sent.",
+    examples=[["sms"]],
+)
 _BODY = text(
     "With variables as {{name}} or {{1}}; other double braces are refused.",
     least=1,
