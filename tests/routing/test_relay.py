@@ -49,7 +49,7 @@ def test_it_leaves_what_is_not_due_yet(make_operator, waiting, published):
 
 @pytest.mark.parametrize(
     "said",
-    [{"up": False}, {"ago": 60}, {"paused_until": timezone.now() + timedelta(seconds=30)}],
+    [{"up": False}, {"ago": 60}, {"paused_until": timezone.now() + timedelta(hours=1)}],
     ids=["unbound", "silent worker", "throttled"],
 )
 def test_it_leaves_the_rows_of_an_operator_that_is_not_ready(make_operator, waiting, published, said):
