@@ -44,6 +44,15 @@ def blocked(*, wanted: Sequence[tuple[int, str, str | None]]) -> list[bool]:
     with connection.cursor() as cursor:
         cursor.execute(_BLOCKED, (tenants, phones))
         rows = cursor.fetchall()
+    return match(wanted=wanted, rows=rows)
+
+
+# Tenant, phone and sender of an opt-out.
+Unwilling = tuple[int, str, str]
+
+
+def match(*, wanted: Sequence[tuple[int, str, str | None]], rows: Sequence[Unwilling]) -> list[bool]:
+    """For each ``(tenant_id, phone, sender)`` whether one of the opt-outs is about it."""
     if not rows:
         return [False] * len(wanted)
     found: dict[tuple[int, str], set[str]] = {}

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from gateway import backlog, errors, idempotency, ids, magic, opt_outs, storing
+from gateway import backlog, errors, idempotency, ids, magic, opt_outs, screening, storing
 from gateway.combining import Combiner
 from gateway.hooks import Fact, RouteRequest, hooks
 from gateway.idempotency import Claim, Kept, Key
 from gateway.models import FallbackTimer
-from gateway.models.tenant import is_sandbox
+from gateway.screening import Wish
 from gateway.statuses import Status
 from gateway.storing import Submission
 
@@ -156,8 +156,7 @@ def _accept_batch(
 
 def _accept(submissions: Sequence[Submission], message_ids: Sequence[UUID], now: datetime) -> list[Outcome]:
     lanes, refused = _screen(submissions)
-    first = _first_places(submissions, refused)
-    kept = _claim(submissions, message_ids, first, refused, now) if first else {}
+    first, kept = _claim(submissions, message_ids, refused, now)
     fresh = [
         place
         for place, submission in enumerate(submissions)
@@ -174,8 +173,8 @@ def _accept(submissions: Sequence[Submission], message_ids: Sequence[UUID], now:
 
 
 def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, errors.Problem]]:
-    """The lane of each, and who is refused for want of consent, of a route or of room, by place."""
-    refused = _unwanted(submissions)
+    """The lane of each, and who is refused for want of a route or of room, by place."""
+    refused: dict[int, errors.Problem] = {}
     lanes = [0] * len(submissions)
     if hooks.route is not None:
         lanes = hooks.route(
@@ -183,32 +182,19 @@ def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, err
         )
     rooms: dict[int, int] = {}
     for place, (submission, lane) in enumerate(zip(submissions, lanes, strict=True)):
-        if place in refused:
-            continue
         tenant_id = submission.tenant_id
         if tenant_id not in rooms:
             rooms[tenant_id] = backlog.room(tenant_id=tenant_id, limit=submission.backlog_limit)
-        if lane == NO_ROUTE:
+        staged = magic.refusal(tenant_id=tenant_id, recipient=submission.recipient)
+        if staged is not None:
+            refused[place] = staged
+        elif lane == NO_ROUTE:
             refused[place] = errors.NoRoute()
         elif rooms[tenant_id] <= 0:
             refused[place] = errors.QueueFull(retry_after=backlog.RETRY_AFTER)
         else:
             rooms[tenant_id] -= 1
     return lanes, refused
-
-
-def _unwanted(submissions: Sequence[Submission]) -> dict[int, errors.Problem]:
-    """Who may not be written to: those who opted out, and a sandbox's recipients that stand for a refusal."""
-    refused: dict[int, errors.Problem] = {}
-    blocked = opt_outs.blocked(wanted=[(s.tenant_id, s.recipient, s.sender) for s in submissions])
-    for place, (submission, has_opted_out) in enumerate(zip(submissions, blocked, strict=True)):
-        if has_opted_out and not submission.exempt:
-            refused[place] = errors.RecipientOptedOut()
-        elif is_sandbox(submission.tenant_id):
-            problem = magic.refusal(tenant_id=submission.tenant_id, recipient=submission.recipient)
-            if problem is not None:
-                refused[place] = problem
-    return refused
 
 
 def _first_places(submissions: Sequence[Submission], refused: Container[int]) -> dict[Key, int]:
@@ -225,18 +211,54 @@ def _first_places(submissions: Sequence[Submission], refused: Container[int]) ->
 def _claim(
     submissions: Sequence[Submission],
     message_ids: Sequence[UUID],
+    refused: dict[int, errors.Problem],
+    now: datetime,
+) -> tuple[dict[Key, int], dict[Key, Kept]]:
+    """Take the keys of what goes on, and refuse who opted out; each key's place, and what holds the others.
+
+    A refused submission's key is only looked up: it may be a repeat.
+    """
+    first = _first_places(submissions, refused)
+    claims = _claims(submissions, message_ids, first, refused)
+    wishes = [Wish(s.tenant_id, s.recipient, claims.get(place)) for place, s in enumerate(submissions)]
+    won, unwilling = screening.screen(wishes=wishes, now=now)
+    if not unwilling:
+        lost = [key for key in first if key not in won]
+        return first, idempotency.find(keys=lost, now=now) if lost else {}
+    _refuse(submissions, unwilling, refused)
+    first = _first_places(submissions, refused)
+    left = [
+        claim for claim in _claims(submissions, message_ids, first, refused).values() if claim.key not in won
+    ]
+    kept = idempotency.claim(claims=left, now=now) if left else {}
+    return first, kept | idempotency.find(
+        keys=[key for key, place in first.items() if place in refused], now=now
+    )
+
+
+def _claims(
+    submissions: Sequence[Submission],
+    message_ids: Sequence[UUID],
     first: dict[Key, int],
     refused: Container[int],
-    now: datetime,
-) -> dict[Key, Kept]:
-    """Take the keys of what goes on; a refused submission's key is only looked up: it may be a repeat."""
-    wanted = [
-        Claim(key, submissions[place].fingerprint, message_ids[place])
+) -> dict[int, Claim]:
+    """The wish for each key that goes on, by place."""
+    return {
+        place: Claim(key, submissions[place].fingerprint, message_ids[place])
         for key, place in first.items()
         if place not in refused
-    ]
-    kept = idempotency.claim(claims=wanted, now=now) if wanted else {}
-    return kept | idempotency.find(keys=[key for key, place in first.items() if place in refused], now=now)
+    }
+
+
+def _refuse(
+    submissions: Sequence[Submission],
+    unwilling: Sequence[opt_outs.Unwilling],
+    refused: dict[int, errors.Problem],
+) -> None:
+    wanted = [(s.tenant_id, s.recipient, s.sender) for s in submissions]
+    for place, is_blocked in enumerate(opt_outs.match(wanted=wanted, rows=unwilling)):
+        if is_blocked and not submissions[place].exempt:
+            refused.setdefault(place, errors.RecipientOptedOut())
 
 
 def _write(

@@ -2,7 +2,7 @@
 
 The tokens are the database's (:mod:`gateway.buckets`), behind a connection of this module's own: no transaction, no
 waiting for the disk. Requests that arrive together ask in one statement. A fast key's process takes a few
-milliseconds' worth ahead; what it has not used after 50 ms it gives back. A key whose bucket is empty is refused here
+milliseconds' worth ahead; what it has not used after 250 ms it gives back. A key whose bucket is empty is refused here
 until its next token.
 
 While the store is away or slow requests go on unchecked, and a thread looks every second whether it is back.
@@ -33,7 +33,7 @@ _FAST = 1000.0
 _AHEAD_SECONDS, _AHEAD_PART = 0.005, 0.01
 # Seconds that tokens taken ahead may be used; and after which the unused are not given back but lost, since the
 # bucket may have been full meanwhile.
-_USABLE, _RETURNABLE = 0.05, 1.0
+_USABLE, _RETURNABLE = 0.25, 1.0
 _RETRY_EVERY = 1.0
 _OPTIONS = " -c synchronous_commit=off -c statement_timeout=250 -c lock_timeout=250"
 
