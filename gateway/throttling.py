@@ -2,8 +2,8 @@
 
 The tokens are the database's (:mod:`gateway.buckets`), behind a connection of this module's own: no transaction, no
 waiting for the disk. Requests that arrive together ask in one statement. A fast key's process takes a few
-milliseconds' worth ahead; what it has not used after 250 ms it gives back. A key whose bucket is empty is refused here
-until its next token.
+milliseconds' worth ahead; what it has not used after 250 ms it gives back. A key whose bucket is empty is refused
+here until its next token.
 
 While the store is away or slow requests go on unchecked, and a thread looks every second whether it is back.
 """
