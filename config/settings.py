@@ -39,6 +39,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "gateway.admin.policy.middleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -72,8 +73,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
-# As the admin shows them.
-DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "Y-m-d", "H:i:s", "Y-m-d H:i:s"
+# As the admin shows moments: a language's own formats go before DATETIME_FORMAT.
+FORMAT_MODULE_PATH = "gateway.admin.formats"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = env.HOME / "static"

@@ -17,8 +17,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -85,9 +85,14 @@ def prepare(*, home: Path) -> Server:
 
 
 @contextlib.contextmanager
-def running(*, home: Path) -> Iterator[str]:
-    """Run the server below `home` while the block lasts; gives its URL. The log is `<home>/postgres.log`."""
+def running(*, home: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run the server below `home` while the block lasts; gives its URL. The log is `<home>/postgres.log`.
+
+    `settings` go before those of the configuration.
+    """
     server = prepare(home=home)
+    options = [word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")]
+    server = replace(server, argv=(*server.argv, *options))
     log = home / "postgres.log"
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -5,10 +5,14 @@ is done, the first of them leads all that wait. So the group is as large as the 
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from gateway import errors
+
+# After a group of so many, the next leader lets a few more come in: the larger the groups, the less each costs.
+_BUSY, _GATHER_SECONDS = 4, 0.001
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,6 +46,8 @@ class Combiner(Generic[Item, Result]):
         self._lock = threading.Lock()
         self._waiting: list[_Ticket[Item, Result]] = []
         self._led = False
+        # The size of the last group.
+        self._last = 0
 
     def submit(self, item: Item) -> Result:
         """The item's result, once its group is through; raises what ``run`` raised for it."""
@@ -63,8 +69,11 @@ class Combiner(Generic[Item, Result]):
 
     def _lead(self) -> None:
         """Serve a group that starts with the caller's own ticket, then hand the lead on."""
+        if self._last >= _BUSY:
+            time.sleep(_GATHER_SECONDS)
         with self._lock:
             group, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+        self._last = len(group)
         try:
             self._serve(group)
         finally:

@@ -44,6 +44,10 @@ def resolve(*, tenant_id: int, channel: str, content: dict[str, Any]) -> Resolve
     except errors.Problem as problem:
         below = [detail._replace(field=f"template.{detail.field}") for detail in problem.details]
         raise type(problem)(details=below or [Detail("template", problem.code, problem.message)]) from problem
+    if not shown:
+        raise errors.Invalid(
+            details=[Detail("template", "INVALID_LENGTH", "The template makes an empty text.")]
+        )
     if len(shown) > LONGEST[channel]:
         about = f"The template makes more than {LONGEST[channel]:,} characters."
         raise errors.TextTooLong(details=[Detail("template", errors.TextTooLong.code, about)])

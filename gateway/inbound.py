@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from gateway import errors, ids, keywords, numbers, opt_outs, submission, text
+from gateway import arrays, errors, ids, keywords, numbers, opt_outs, submission, text
 from gateway.hooks import Fact, hooks
 from gateway.keywords import Action, Rule
 from gateway.models import Event, InboundMessage, Message, OptOut
@@ -26,8 +26,11 @@ from gateway.submission import Refused
 log = logging.getLogger(__name__)
 
 RECEIVED, OPTED_OUT, OPTED_IN = "message.received", "contact.opted_out", "contact.opted_in"
-# A message answers one that is no older.
+# A message answers one that was sent no longer ago; which was asked for, at most, so long before it was sent.
 ANSWERS_WITHIN = timedelta(days=7)
+SCHEDULED_WITHIN = timedelta(days=35)
+# What consent rules ask for goes to those who opted out, too; a tenant's own replies do not.
+_EXEMPT = frozenset({Action.OPT_OUT, Action.OPT_IN, Action.HELP})
 # The same reply goes to the same handset no more often: two machines could else talk to each other for ever.
 REPLIES_EVERY = timedelta(seconds=60)
 
@@ -55,7 +58,8 @@ def store(*, arrivals: Sequence[Arrival]) -> None:
 def receive(*, tenant_id: int, arrivals: Sequence[Arrival]) -> list[InboundMessage]:
     """Keep a tenant's, do what their keywords say, tell its webhooks, reply; in one transaction.
 
-    Returns the messages as they are kept, in order. A reply that is refused (no route, no room) is left out.
+    Returns the messages as they are kept, in order. A reply that is refused (no route, no room, of the tenant's own
+    making to one who opted out) is left out.
     """
     if not arrivals:
         return []
@@ -90,6 +94,14 @@ def phone(sender: str) -> str:
     return sender
 
 
+def _is_number(sender: str) -> bool:
+    """Whether it can be written to."""
+    try:
+        return numbers.normalise(sender) == sender
+    except errors.InvalidRecipient:
+        return False
+
+
 def _normalised(arrival: Arrival) -> Arrival:
     return replace(arrival, sender=phone(arrival.sender), text=_plain(arrival.text))
 
@@ -115,14 +127,17 @@ def _row(key: UUID, arrival: Arrival) -> InboundMessage:
 def _receive(tenant_id: int, arrivals: Sequence[Arrival]) -> list[InboundMessage]:
     rules = keywords.match(tenant_id=tenant_id, texts=[arrival.text for arrival in arrivals])
     rows = [_row(key, arrival) for key, arrival in zip(ids.new(len(arrivals)), arrivals, strict=True)]
+    answered = _answered(tenant_id, arrivals)
     told: list[_Told] = []
     replies: list[Submission] = []
     # By handset, so that of two batches neither waits for an opt-out while the other waits for it.
-    for row, rule in sorted(zip(rows, rules, strict=True), key=lambda pair: pair[0].sender):
+    for place in sorted(range(len(rows)), key=lambda place: rows[place].sender):
+        row, rule, message = rows[place], rules[place], answered.get(place)
         row.tenant_id = tenant_id
+        row.in_reply_to = None if message is None else message.id
         if rule is not None:
             row.keyword, row.action = rule.keyword, rule.action
-        told.append(_received(row, rule))
+        told.append(_received(row, rule, message))
         changed = _change_consent(tenant_id, row)
         if changed is not None:
             told.append(changed)
@@ -144,26 +159,45 @@ class _Answered(NamedTuple):
 
 # Of the last few: one from the very number written to before others, one that an operator has before one that waits.
 _ANSWERED = """
-SELECT id, client_message_id, metadata::text FROM (
-    SELECT id, client_message_id, metadata, sender, sent_at FROM gateway_message
-    WHERE tenant_id = %(tenant)s AND recipient = %(phone)s AND id >= %(since)s AND NOT exempt
-      AND status NOT IN ('scheduled', 'canceled', 'rejected')
-    ORDER BY id DESC LIMIT 20
-) last
-ORDER BY (lower(ltrim(sender, '+')) = lower(ltrim(%(number)s, '+'))) IS TRUE DESC, sent_at IS NULL, id DESC
-LIMIT 1
+SELECT asked.place, found.id, found.client_message_id, found.metadata
+FROM unnest(%(places)s::int[], %(phones)s::text[], %(numbers)s::text[]) AS asked(place, phone, number)
+CROSS JOIN LATERAL (
+    SELECT id, client_message_id, metadata::text FROM (
+        SELECT id, client_message_id, metadata, sender, sent_at FROM gateway_message
+        WHERE tenant_id = %(tenant)s AND recipient = asked.phone AND id >= %(first)s AND id < %(last)s
+          AND NOT exempt AND status NOT IN ('scheduled', 'canceled', 'rejected')
+          AND coalesce(send_at, created_at) >= %(since)s
+        ORDER BY id DESC LIMIT 20
+    ) last
+    ORDER BY (lower(ltrim(sender, '+')) = lower(ltrim(asked.number, '+'))) IS TRUE DESC, sent_at IS NULL, id DESC
+    LIMIT 1
+) found
 """
 
 
-def _answered(row: InboundMessage) -> _Answered | None:
-    since = ids.floor(datetime.now(tz=UTC) - ANSWERS_WITHIN)
-    given = {"tenant": row.tenant_id, "phone": row.sender, "since": since, "number": row.recipient}
-    with connection.cursor() as cursor:
-        cursor.execute(_ANSWERED, given)
-        found = cursor.fetchone()
-    if found is None:
-        return None
-    return _Answered(found[0], found[1], found[2] and json.loads(found[2]))
+def _answered(tenant_id: int, arrivals: Sequence[Arrival]) -> dict[int, _Answered]:
+    """The messages that handsets' answer, by place: of the last days, else one that was scheduled before them."""
+    now = datetime.now(tz=UTC)
+    since = now - ANSWERS_WITHIN
+    answered: dict[int, _Answered] = {}
+    # Each day is a partition to look into, and few messages are scheduled that far ahead.
+    for first, last in ((since, now + timedelta(days=1)), (since - SCHEDULED_WITHIN, since)):
+        places = [place for place in range(len(arrivals)) if place not in answered]
+        if places:
+            given: dict[str, Any] = {
+                "tenant": tenant_id,
+                "since": since,
+                "first": ids.floor(first),
+                "last": ids.floor(last),
+                "places": arrays.numbers(places),
+                "phones": arrays.texts([arrivals[place].sender for place in places]),
+                "numbers": arrays.texts([arrivals[place].recipient for place in places]),
+            }
+            with connection.cursor() as cursor:
+                cursor.execute(_ANSWERED, given)
+                for place, key, client_id, metadata in cursor.fetchall():
+                    answered[place] = _Answered(key, client_id, metadata and json.loads(metadata))
+    return answered
 
 
 class _Told(NamedTuple):
@@ -175,10 +209,8 @@ class _Told(NamedTuple):
     callback_url: str | None = None
 
 
-def _received(row: InboundMessage, rule: Rule | None) -> _Told:
-    """The event of its coming; notes in the row what it answers."""
-    answered = _answered(row)
-    row.in_reply_to = None if answered is None else answered.id
+def _received(row: InboundMessage, rule: Rule | None, answered: _Answered | None) -> _Told:
+    """The event of its coming."""
     url = None if rule is None else rule.callback_url
     data = {
         "channel": row.channel,
@@ -196,7 +228,9 @@ def _received(row: InboundMessage, rule: Rule | None) -> _Told:
 
 
 def _change_consent(tenant_id: int, row: InboundMessage) -> _Told | None:
-    """Opt the handset out of the tenant, or in again; None when that is how it was."""
+    """Opt the handset out of the tenant, or in again; None when that is how it was, or it has no number."""
+    if not _is_number(row.sender):
+        return None
     if row.action == Action.OPT_OUT:
         _kept, new = opt_outs.add(
             tenant_id=tenant_id,
@@ -235,7 +269,7 @@ def _deserves_reply(row: InboundMessage, rule: Rule, replies: Sequence[Submissio
     """Whether the keyword has a reply for it: one that should change a consent and does not has none, nor one that
     had the same just now."""
     reply_text = rule.reply_text
-    if reply_text is None or row.sender == row.recipient or not row.sender.startswith("+"):
+    if reply_text is None or row.sender == row.recipient or not _is_number(row.sender):
         return False
     if changed or rule.action in {Action.OPT_OUT, Action.OPT_IN}:
         return changed
@@ -243,7 +277,7 @@ def _deserves_reply(row: InboundMessage, rule: Rule, replies: Sequence[Submissio
         return False
     since = ids.floor(datetime.now(tz=UTC) - REPLIES_EVERY)
     sent = Message.objects.for_tenant(row.tenant_id or 0).filter(recipient=row.sender, id__gte=since)
-    return not sent.filter(exempt=True, text=reply_text).exists()
+    return not sent.filter(text=reply_text).exists()
 
 
 def _reply(tenant_id: int, row: InboundMessage, rule: Rule) -> Submission:
@@ -256,7 +290,7 @@ def _reply(tenant_id: int, row: InboundMessage, rule: Rule) -> Submission:
         text=rule.reply_text,
         encoding=encoding,
         parts=parts,
-        exempt=True,
+        exempt=rule.action in _EXEMPT,
     )
 
 

@@ -4,6 +4,7 @@ A word is compared without regard to case, form (NFKC), surrounding punctuation 
 is STOP. A built-in rule keeps its word and action; its row is there only once a tenant has changed its reply.
 """
 
+import re
 import unicodedata
 import uuid
 from collections.abc import Sequence
@@ -56,7 +57,8 @@ class Rule:
 
 def canonical(text: str) -> str:
     """What is equal for texts that are one word to us, in capitals."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold().upper())
+    whole = unicodedata.normalize("NFKC", _torn.sub(_joined, text))
+    folded = unicodedata.normalize("NFKC", whole.casefold().upper())
     bare = " ".join(folded.split())
     start, end = 0, len(bare)
     while start < end and _surrounds(bare[start]):
@@ -66,8 +68,23 @@ def canonical(text: str) -> str:
     return bare[start:end] or bare
 
 
+# NFKC puts a space into these: accents that stand alone, and two ligatures of several words.
+_torn = re.compile(
+    r"[\u00a8\u00af\u00b4\u00b8\u02d8-\u02dd\u037a\u0384\u0385\u1fbd-\u1fc1\u1fcd-\u1fcf\u1fdd-\u1fdf\u1fed\u1fee"
+    r"\u1ffd\u1ffe\u2017\u203e\u309b\u309c\ufc5e-\ufc63\ufdfa\ufdfb\ufe49-\ufe4c\ufe70-\ufe7e\uffe3]"
+)
+
+
+def _joined(torn: re.Match[str]) -> str:
+    """The character without its space; a lone accent is what many type for an apostrophe."""
+    normal = unicodedata.normalize("NFKC", torn[0])
+    return "'" if normal[0] == " " else normal.replace(" ", "")
+
+
 def _surrounds(character: str) -> bool:
-    return character == " " or unicodedata.category(character)[0] == "P"
+    """Whether it is no part of a word at its ends: spaces, punctuation, accents, what is not seen, what was NUL."""
+    category = unicodedata.category(character)
+    return character in " \ufffd" or category[0] == "P" or category in {"Sk", "Cf", "Cc"}
 
 
 def built_in_id(*, tenant_id: int, word: str) -> UUID:
@@ -135,7 +152,7 @@ def create(*, tenant_id: int, values: dict[str, Any]) -> Rule:
     if (fault := _lacking(row)) is not None:
         raise errors.Invalid(f"{fault.field}: {fault.message}", details=[fault])
     if row.keyword in BUILT_IN:
-        raise errors.KeywordExists
+        raise errors.KeywordExists("This keyword is built in: change its replyText with PATCH.")
     _save(row)
     return _rule(row)
 

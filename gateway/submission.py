@@ -185,7 +185,9 @@ def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, err
         tenant_id = submission.tenant_id
         if tenant_id not in rooms:
             rooms[tenant_id] = backlog.room(tenant_id=tenant_id, limit=submission.backlog_limit)
-        staged = magic.refusal(tenant_id=tenant_id, recipient=submission.recipient)
+        staged = submission.refused
+        if staged is None and not submission.exempt:
+            staged = magic.refusal(tenant_id=tenant_id, recipient=submission.recipient)
         if staged is not None:
             refused[place] = staged
         elif lane == NO_ROUTE:

@@ -26,8 +26,8 @@ def create(*, name: str, slug: str = "", backlog_limit: int | None = None) -> tu
         TenantError: the name is empty, the slug is malformed or in use.
     """
     short = slug or slugify(name)[:63].strip("-")
-    if not name.strip() or len(name) > 200:
-        raise TenantError("the name must be 1 to 200 characters")
+    if not name.strip() or len(name) > 200 or not name.isprintable():
+        raise TenantError("the name must be 1 to 200 printable characters")
     if not SLUG.fullmatch(short):
         raise TenantError(f"{short!r} is no slug: small letters, digits and hyphens, at most 63 (use --slug)")
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
 from django.utils.html import format_html_join
@@ -34,10 +34,13 @@ class _SettingsField(forms.JSONField):
         return InvalidJSONInput(data or "")
 
     def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, InvalidJSONInput) else json.dumps(value, indent=2)
+        return value if isinstance(value, InvalidJSONInput) else json.dumps(value or {}, indent=2)
 
     def to_python(self, value: Any) -> Any:
-        given = super().to_python(value)
+        try:
+            given = super().to_python(value)
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError("It has a number too long, or goes too deep.") from error
         given = {} if given is None else given
         if not isinstance(given, dict):
             raise forms.ValidationError("It must be a JSON object: {…}.")
@@ -114,6 +117,10 @@ class OperatorForm(forms.ModelForm[Operator]):
         self.instance.secrets = sealing.seal(plain.encode(), context=sealing.CONTEXT_OPERATOR_SECRETS)
 
 
+# Two routes of an operator differ in one of these.
+_SELECTS = ("tenant_id", "channel", "prefix", "sender")
+
+
 class RouteForm(forms.ModelForm[Route]):
     tenant_id = forms.TypedChoiceField(
         required=False, coerce=int, empty_value=None, label="Tenant", help_text="Empty is every tenant."
@@ -144,10 +151,11 @@ class RouteForm(forms.ModelForm[Route]):
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
-        names = ("tenant_id", "channel", "prefix", "sender")
-        operator = given.get("operator") or self.instance.operator_id
-        if operator and not self.errors:
-            same = Route.objects.filter(operator=operator, **{name: given[name] for name in names})
+        operator = given.get("operator")
+        # One that is made on the same page has no number and no routes yet.
+        number = operator.pk if operator else self.instance.operator_id
+        if number and not self.errors:
+            same = Route.objects.filter(operator=number, **{name: given[name] for name in _SELECTS})
             if same.exclude(pk=self.instance.pk).exists():
                 self.add_error(None, "That route is there already.")
         return given
@@ -159,6 +167,18 @@ class _Routes(forms.BaseInlineFormSet[Route, Operator, forms.ModelForm[Route]]):
     @classmethod
     def get_default_prefix(cls) -> str:
         return "routes"
+
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in self.forms:
+            given = getattr(form, "cleaned_data", None)
+            if not given or given.get("DELETE") or form.errors:
+                continue
+            selects = tuple(given.get(name) for name in _SELECTS)
+            if selects in seen:
+                form.add_error(None, "That route is there twice.")
+            seen.add(selects)
 
 
 class RouteInline(admin.TabularInline[Route, Operator]):
@@ -195,13 +215,19 @@ class OperatorAdmin(audit.Audited):
         shown = () if obj is None else ("secrets_kept", "workers")
         return (*given, "settings", *secrets, *shown)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Operator]:
+        there = _lately().filter(operator_id=OuterRef("pk")).order_by().values("operator_id")
+        rows: QuerySet[Operator] = super().get_queryset(request)
+        return rows.annotate(
+            there=Subquery(there.annotate(of=Count("worker")).values("of")),
+            up=Subquery(there.annotate(of=Count("worker", filter=Q(up=True))).values("of")),
+        )
+
     @admin.display(description="State")
-    def state(self, operator: Operator) -> str:
-        states = _states(operator)
-        up = sum(state.up for state in states)
-        if not states:
+    def state(self, operator: Any) -> str:
+        if not operator.there:
             return "no worker"
-        return f"{'up' if up else 'down'} ({up} of {len(states)} workers)"
+        return f"{'up' if operator.up else 'down'} ({operator.up} of {operator.there} workers)"
 
     @admin.display(description="Workers")
     def workers(self, operator: Operator) -> str:
@@ -241,9 +267,13 @@ class OperatorAdmin(audit.Audited):
 
 
 def _states(operator: Operator) -> list[OperatorState]:
+    return list(_lately().filter(operator_id=operator.pk).order_by("worker"))
+
+
+def _lately() -> QuerySet[OperatorState]:
     """What the workers that are there said last."""
     since = datetime.now(tz=UTC) - timedelta(seconds=operators.SILENCE_SECONDS)
-    return list(OperatorState.objects.filter(operator_id=operator.pk, seen_at__gt=since).order_by("worker"))
+    return OperatorState.objects.filter(seen_at__gt=since)
 
 
 def _shown(state: OperatorState) -> str:
@@ -253,17 +283,22 @@ def _shown(state: OperatorState) -> str:
 
 
 @admin.register(Route)
-class RouteAdmin(audit.Audited, reading.OfTenant):
+class RouteAdmin(audit.Audited):
     form = RouteForm
-    list_display = ("__str__", "operator", "channel", "prefix", "tenant_name", "sender", "priority", "weight",
-                    "active")  # fmt: skip
+    list_display = ("operator", "channel", "prefix", "tenant_name", "sender", "priority", "weight", "active")
+    ordering = ("operator__slug", "channel", "prefix", "-priority", "id")
     list_filter = ("operator", "channel", "active")
     list_select_related = ("operator",)
     search_fields = ("prefix", "sender", "operator__slug")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        named = Tenant.everything.filter(pk=OuterRef("tenant_id")).values("name")
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(owner=Subquery(named))
+        return rows
+
     @admin.display(description="Tenant")
     def tenant_name(self, row: Any) -> str:
-        return "every" if row.tenant_id is None else super().tenant_name(row)
+        return "every" if row.tenant_id is None else row.owner or str(row.tenant_id)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "operator":
@@ -285,6 +320,17 @@ def _leads_to_ours(route: Route | None) -> bool:
 class ParkedReceiptAdmin(reading.ReadOnly, reading.Endless):
     """Receipts that belong to nothing yet."""
 
-    list_display = ("id", "operator_id", "remote_id", "received_at", "tries", "next_match_at")
+    list_display = ("id", "operator", "remote_id", "received_at", "tries", "next_match_at")
+    fields = ("id", "operator", "remote_id", "receipt", "received_at", "tries", "next_match_at")
+    readonly_fields = ("operator",)
     search_fields = ("=remote_id",)
     ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        named = Operator.objects.filter(pk=OuterRef("operator_id")).values("slug")
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(operator_slug=Subquery(named))
+        return rows
+
+    @admin.display(description="Operator")
+    def operator(self, receipt: Any) -> str:
+        return receipt.operator_slug or str(receipt.operator_id)

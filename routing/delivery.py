@@ -48,7 +48,7 @@ _CONTENT = """
 SELECT id, tenant_id, channel, recipient, sender, text, content, parts, metadata, expires_at,
        NOT exempt AND EXISTS (SELECT FROM gateway_optout o
                               WHERE o.tenant_id = m.tenant_id AND o.phone = m.recipient
-                                AND o.sender IN ('', m.sender)),
+                                AND (o.sender = '' OR lower(ltrim(o.sender, '+')) = lower(ltrim(m.sender, '+')))),
        CASE WHEN fallback IS NOT NULL THEN fallback_step END
 FROM gateway_message m WHERE id = ANY(%s::uuid[]) AND id BETWEEN %s AND %s
 ORDER BY priority, coalesce(send_at, created_at), id

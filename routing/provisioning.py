@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from gateway import sealing
 from gateway.models import Tenant
-from routing import operators
+from routing import operators, selection
 from routing.contract import OperatorSettings
 from routing.errors import OperatorSettingsError
 from routing.models import Operator, Route
@@ -47,8 +47,8 @@ def add_operator(*, wish: OperatorWish, update: bool = False) -> Operator:
     """Add the operator; with ``update``, change the one that is there: settings are merged, None removes one.
 
     Raises:
-        ProvisioningError: the slug is malformed, in use (or, to update, unknown), or the transport, which checks
-            its own settings, does not take them.
+        ProvisioningError: the slug is malformed, in use (or, to update, unknown) or the sandboxes', or the
+            transport, which checks its own settings, does not take them.
     """
     with transaction.atomic():
         operator = _operator(wish, update=update)
@@ -69,6 +69,12 @@ def add_operator(*, wish: OperatorWish, update: bool = False) -> Operator:
 
 
 def _operator(wish: OperatorWish, *, update: bool) -> Operator:
+    if wish.slug.casefold() == selection.SANDBOX_SLUG:
+        raise ProvisioningError(
+            f"the operator {wish.slug!r} is the sandboxes' own: it is there, and stays as it is"
+        )
+    if wish.transport is not None and wish.transport not in TRANSPORTS:
+        raise ProvisioningError(f"the transport must be one of {', '.join(TRANSPORTS)}")
     found = Operator.objects.select_for_update().filter(slug=wish.slug).first()
     if found is not None and not update:
         raise ProvisioningError(f"there is an operator {wish.slug!r} already (use --update to change it)")
@@ -99,7 +105,7 @@ def check(operator: Operator) -> None:
     if operator.id_mode not in ID_MODES:
         raise ProvisioningError(f"the id mode must be one of {', '.join(ID_MODES)}")
     if operator.rate is not None and not 0 < operator.rate < 1e6:
-        raise ProvisioningError("the rate must be above 0 parts per second")
+        raise ProvisioningError("the rate must be above 0, and below 1,000,000, parts per second")
     shown = OperatorSettings(
         id=operator.pk or 0,
         slug=operator.slug,
@@ -128,8 +134,11 @@ def add_route(
     """Add a route; its channel is the operator's when None is given.
 
     Raises:
-        ProvisioningError: an unknown operator, a malformed prefix, a weight below one, the same route again.
+        ProvisioningError: an unknown operator or the sandboxes', a malformed prefix, a weight below one, the same
+            route again.
     """
+    if operator.casefold() == selection.SANDBOX_SLUG:
+        raise ProvisioningError(f"the operator {operator!r} is the sandboxes' own: no route leads to it")
     found = Operator.objects.filter(slug=operator).first()
     if found is None:
         raise ProvisioningError(f"there is no operator {operator!r}")
@@ -144,8 +153,8 @@ def add_route(
         raise ProvisioningError("the priority must be between -1000000 and 1000000")
     if len(sender) > 32:
         raise ProvisioningError("the sender has more than 32 characters")
-    if channel is not None and channel not in CHANNELS:
-        raise ProvisioningError(f"the channel must be one of {', '.join(CHANNELS)}")
+    if channel is not None and channel != found.channel:
+        raise ProvisioningError(f"the operator {operator!r} carries {found.channel}, not {channel!r}")
     route, made = Route.objects.get_or_create(
         operator=found,
         tenant_id=tenant.pk if tenant else None,

@@ -47,6 +47,7 @@ _OWN = frozenset(
     }
 )
 _FIELDS = {field.name: field for field in dataclasses.fields(BindSettings)}
+_ALLOWED = {"port": range(1, 65_536), "window": range(1, 1_001), "binds": range(1, 101)}
 _CONCATENATIONS = ("udh8", "udh16", "sar", "payload")
 
 
@@ -84,6 +85,12 @@ def read(operator: OperatorSettings) -> Account:
         if not given.get(name):
             raise OperatorSettingsError(f"{operator.slug}: {name} is missing.")
     base = {name: _typed(operator, name, given[name]) for name in given if name in _FIELDS and name != "bind"}
+    for name, allowed in _ALLOWED.items():
+        number = _number(operator, given, name, None)
+        if number is not None and number not in allowed:
+            raise OperatorSettingsError(
+                f"{operator.slug}: {name} must be {allowed.start} to {allowed.stop - 1}."
+            )
     kinds = _BINDS.get(_one_of(operator, given, "bind", tuple(_BINDS), "transceiver"), ())
     binds = tuple(
         BindSettings(**base, bind=kind, password=str(operator.secrets.get("password", "")))  # type: ignore[arg-type]

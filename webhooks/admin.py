@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import formats
 
 from gateway.admin import messages, reading
 from webhooks.models import Attempt, Callback, DueCallback, Webhook
@@ -23,9 +24,17 @@ class WebhookAdmin(reading.ReadOnly):
     ordering = ("-id",)
     fields = readonly_fields = (
         "id", "tenant", "url", "method", "encoding", "events", "header_names", "template", "format",
-        "description", "read_timeout", "retries", "retry_delay", "active", "disabled_reason", "created_at",
+        "description", "timeout", "retries", "delay", "active", "disabled_reason", "created_at",
         "updated_at",
     )  # fmt: skip
+
+    @admin.display(description="Read timeout (ms)")
+    def timeout(self, webhook: Webhook) -> str:
+        return "the platform's" if webhook.read_timeout is None else str(webhook.read_timeout)
+
+    @admin.display(description="Retry delay (s)")
+    def delay(self, webhook: Webhook) -> str:
+        return "the platform's" if webhook.retry_delay is None else str(webhook.retry_delay)
 
     @admin.display(description="Headers")
     def header_names(self, webhook: Webhook) -> str:
@@ -67,7 +76,8 @@ class CallbackAdmin(messages.Ledger):
         due = DueCallback.objects.for_tenant(callback.tenant_id).filter(pk=callback.pk).first()
         if due is None:
             return "—"
-        return "when its webhook is active again" if callback.state == "held" else due.next_attempt_at
+        held = callback.state == "held"
+        return "when its webhook is active again" if held else formats.localize(due.next_attempt_at)
 
     def change_view(
         self,

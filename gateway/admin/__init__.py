@@ -11,3 +11,5 @@ __all__ = ["api_keys", "audit", "consent", "messages", "templates", "tenants", "
 
 admin.site.site_header = admin.site.site_title = "Trunkline"
 admin.site.index_title = "Administration"
+# What the link to the site leads to.
+admin.site.site_url = "/v1/docs"

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -82,15 +82,29 @@ class KeyForm(forms.ModelForm[ApiKey]):
         return given
 
 
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("good", "Good"), ("expired", "Expired"), ("revoked", "Revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if self.value() == "revoked":
+            return queryset.exclude(revoked_at=None)
+        expired = Q(expires_at__lte=datetime.now(tz=UTC))
+        left = queryset.filter(revoked_at=None)
+        return {"good": left.exclude(expired), "expired": left.filter(expired)}.get(self.value() or "")
+
+
 @admin.register(ApiKey)
-class ApiKeyAdmin(audit.Audited, once.ShowsOnce):
+class ApiKeyAdmin(reading.ChoosesTenant, audit.Audited, once.ShowsOnce):
     form = KeyForm
     list_display = ("name", "tenant", "shown", "state", "rate", "burst", "expires_at", "last_used_at")
-    list_filter = (reading.TenantFilter, ("revoked_at", admin.EmptyFieldListFilter))
+    list_filter = (StateFilter, reading.TenantFilter)
     list_select_related = ("tenant",)
     search_fields = ("name", "prefix", "tenant__slug", "tenant__name")
     search_help_text = "Name, the key's first characters, or tenant."
-    autocomplete_fields = ("tenant",)
     ordering = ("-id",)
     actions = ("revoke",)
     change_form_template = "admin/gateway/key_form.html"

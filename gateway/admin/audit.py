@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.forms.formsets import BaseFormSet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
@@ -41,6 +43,17 @@ class Audited(admin.ModelAdmin[Any]):
         for row in (row for formset in formsets or () for row in formset.forms if row.has_changed()):
             values += self._of_row(row)
         return [*message, {"values": values}] if values else message
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        try:
+            for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.model._meta.pk.to_python(key)
+        except ValidationError:
+            self.message_user(request, "There is nothing of that kind.", messages.WARNING)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def _value(self, form: forms.Form, name: str, *, add: bool) -> dict[str, str]:
         # A password's form says "password" of the two fields that it has.

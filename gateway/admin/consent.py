@@ -39,6 +39,9 @@ class ContactAdmin(ByPhone, reading.ReadOnly):
     list_filter = (reading.TenantFilter,)
     list_select_related = ("tenant",)
     ordering = ("-id",)
+    fields = (
+        "id", "tenant", "phone", "name", "email", "language", "tags", "custom_fields", "created_at", "updated_at",
+    )  # fmt: skip
 
 
 class OptOutForm(forms.ModelForm[OptOut]):
@@ -65,13 +68,12 @@ class OptOutForm(forms.ModelForm[OptOut]):
 
 
 @admin.register(OptOut)
-class OptOutAdmin(ByPhone, audit.Audited):
+class OptOutAdmin(ByPhone, reading.ChoosesTenant, audit.Audited):
     form = OptOutForm
     veiled = frozenset({"phone"})
     list_display = ("phone", "sender", "tenant", "source", "created_at")
     list_filter = ("source", reading.TenantFilter)
     list_select_related = ("tenant",)
-    autocomplete_fields = ("tenant",)
     ordering = ("-id",)
 
     def get_fields(self, request: HttpRequest, obj: OptOut | None = None) -> tuple[str, ...]:
@@ -109,3 +111,6 @@ class KeywordAdmin(reading.ReadOnly):
     list_select_related = ("tenant",)
     search_fields = ("=keyword", "tenant__slug")
     ordering = ("keyword",)
+    fields = (
+        "id", "tenant", "keyword", "match", "action", "reply_text", "callback_url", "created_at", "updated_at",
+    )  # fmt: skip

@@ -137,6 +137,11 @@ class EventAdmin(Ledger):
     )  # fmt: skip
     list_filter = (reading.TenantFilter, reading.DayFilter)
     search_help_text = "A message's id, or an event's."
+    fields = (
+        "id", "tenant_name", "message_id", "type", "status", "sequence", "operator", "operator_code",
+        "error_code", "data", "occurred_at",
+    )  # fmt: skip
+    readonly_fields = ("tenant_name",)
 
     def found(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any]:
         key = reading.key(term)

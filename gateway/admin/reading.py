@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.paginator import Paginator
 from django.db import DataError, OperationalError, connection, transaction
 from django.db.models import QuerySet
@@ -54,15 +55,15 @@ class _Pages(ChangeList):
         return rows.filter(id__gte=ids.floor(datetime.now(tz=UTC) - _LATELY)) if self.narrowed else rows
 
     def get_results(self, request: HttpRequest) -> None:
-        self.page_num = min(self.page_num, _DEEPEST)
+        self.page_num = max(1, min(self.page_num, _DEEPEST))
         first = (self.page_num - 1) * self.list_per_page
         rows = list(self.queryset[first : first + self.list_per_page + 1])
         self.result_list: Any = rows[: self.list_per_page]
         self.result_count = first + len(rows)
         self.paginator = Paginator(range(self.result_count), self.list_per_page)
-        # Django's search form says a number of results unless there is a number of all rows.
-        self.show_full_result_count, self.can_show_all = True, False
-        self.full_result_count: Any = None
+        # Django's search form says a number of results unless it is that of all rows.
+        self.full_result_count = self.result_count
+        self.can_show_all = False
         self.show_admin_actions = True
         self.multi_page = self.page_num > 1 or len(rows) > self.list_per_page
         if self.page_num > 1:
@@ -135,6 +136,24 @@ def _number(value: str) -> int:
     except ValueError:
         return 0
     return number if abs(number) < 2**63 else 0
+
+
+class TenantSelect(AutocompleteSelect):
+    """Shows a refused form again whatever was sent for its tenant."""
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        return super().optgroups(name, [one for one in value if _number(str(one))], attrs)
+
+
+class ChoosesTenant(admin.ModelAdmin[Any]):
+    """A form on which a tenant is looked for by name."""
+
+    autocomplete_fields = ("tenant",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "tenant":
+            kwargs["widget"] = TenantSelect(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 class DayFilter(admin.SimpleListFilter):

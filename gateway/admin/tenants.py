@@ -32,6 +32,8 @@ class TenantForm(forms.ModelForm[Tenant]):
         name = str(self.cleaned_data["name"]).strip()
         if len(name) > 200:
             raise forms.ValidationError("At most 200 characters.")
+        if not name.isprintable():
+            raise forms.ValidationError("Only characters that can be seen.")
         return name
 
     def clean_slug(self) -> str:
@@ -56,6 +58,12 @@ class TenantAdmin(audit.Audited, once.ShowsOnce):
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
         made = () if obj is None else ("created_at",)
         return ("name", "slug", *(() if obj is None else ("active",)), "backlog_limit", *made)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Tenant], search_term: str
+    ) -> tuple[QuerySet[Tenant], bool]:
+        # The fields that look for a tenant ask here, without the check of a list's own search.
+        return super().get_search_results(request, queryset, search_term.replace("\0", ""))
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         if change:

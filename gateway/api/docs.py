@@ -21,7 +21,9 @@ class Docs(PublicView):
 
     def get(self, request: Request) -> HttpResponse:
         base = page.escape(f"{request.scheme}://{request.get_host()}")
-        return HttpResponse(_page().replace(page.BASE, base), content_type="text/html; charset=utf-8")
+        answer = HttpResponse(_page().replace(page.BASE, base), content_type="text/html; charset=utf-8")
+        answer.headers["Content-Security-Policy"] = page.POLICY
+        return answer
 
 
 # Both are made once: every app that adds a part has done so when its routes are loaded.

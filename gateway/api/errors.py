@@ -67,13 +67,20 @@ def respond(problem: Problem, request: HttpRequest | None) -> HttpResponse:
         headers=problem.headers,
     )
     response.headers[requestid.HEADER] = request_id
-    if request is not None and request.method in _WITH_BODY and not parsing.discard(request):
+    if _keeps_waiting(request, problem):
         response.headers["Connection"] = "close"
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
     if problem.status == errors.Unauthenticated.status:
         response.headers["WWW-Authenticate"] = 'Bearer realm="trunkline"'
     return response
+
+
+def _keeps_waiting(request: HttpRequest | None, problem: Problem) -> bool:
+    """Whether some of the body is still to come. Whoever shows no credentials is not waited for."""
+    if problem.status == errors.Unauthenticated.status:
+        return True
+    return request is not None and request.method in _WITH_BODY and not parsing.discard(request)
 
 
 def body(problem: Problem) -> dict[str, Any]:

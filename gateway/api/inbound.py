@@ -60,7 +60,8 @@ def _filters(given: dict[str, str]) -> dict[str, Any]:
     if "from" in given:
         filters["sender"] = inbound.phone(_plus(given["from"]))
     if "to" in given:
-        filters["recipient"] = _plus(given["to"])
+        bare = given["to"].removeprefix(" ").removeprefix("+")
+        filters["recipient__in"] = (bare, f"+{bare}")
     if "channel" in given:
         filters["channel"] = _channel(given["channel"])
     if "keyword" in given:

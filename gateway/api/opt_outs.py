@@ -26,6 +26,8 @@ REASON_LENGTH = 1000
 SENDER = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 ._&'+-]{1,11}|\+?[0-9]{3,15}")
 MEMBERS = ("phone", "to", "scope", "sender", "reason")
 EXPORTED = ("id", "phone", "scope", "sender", "source", "reason", "text", "inboundId", "createdAt")
+# Columns of an export that an import takes no notice of: what it makes has its own.
+_UNREAD = frozenset(EXPORTED) - frozenset(MEMBERS)
 _FILTERS = frozenset(
     {"limit", "cursor", "phone", "scope", "sender", "source", "createdAfter", "createdBefore"}
 )
@@ -137,7 +139,8 @@ def _sender_of(given: dict[str, str]) -> str | None:
 
 def _import_of(request: StrictRequest) -> Sequence[Any]:
     if is_csv(request):
-        return csv_rows(request, columns=MEMBERS)
+        rows = csv_rows(request, columns={*MEMBERS, *EXPORTED})
+        return [{name: cell for name, cell in row.items() if name not in _UNREAD} for row in rows]
     members = Members(request.members, known=("optOuts",))
     rows = json_rows(members, "optOuts")
     members.check()

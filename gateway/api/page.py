@@ -1,12 +1,14 @@
 """The docs page, made of the OpenAPI document: for each call what to send, what comes back, and a program."""
 
+import base64
+import hashlib
 import html
 import json
 import re
 from collections.abc import Iterator
 
 from gateway import errors
-from gateway.api import openapi
+from gateway.api import openapi, programs
 from gateway.api.described import codes, examples, samples
 from gateway.api.members import Member, members
 from gateway.api.shapes import Json
@@ -23,7 +25,7 @@ _STYLE = """
 body{font:16px/1.55 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}
 a{color:var(--link)}
 code,pre{font:.875em/1.5 ui-monospace,monospace}
-pre{background:var(--soft);padding:.75rem;overflow-x:auto;border-radius:6px;overflow-wrap:normal}
+pre{background:var(--soft);padding:.75rem;border-radius:6px;white-space:pre-wrap}
 h2{margin-top:3rem;border-bottom:2px solid var(--line)}
 h3{margin-top:2.5rem}
 h4{margin:1.2rem 0 .3rem}
@@ -40,7 +42,15 @@ td,th{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bott
 summary{cursor:pointer;margin:.4rem 0}
 nav ul{padding-left:1.2rem;columns:20rem}
 nav li{break-inside:avoid}
+nav p{margin:1rem 0 .3rem;font-weight:600}
 """.strip()
+
+_hash = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+# The page has a style and an empty icon, and nothing else may be in it or around it.
+POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_hash}'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def render(document: Json) -> str:
@@ -58,7 +68,7 @@ def render(document: Json) -> str:
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>Trunkline API</title>"
         "<meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<link rel=icon href=data:,><style>{_STYLE}</style></head><body>{body}</body></html>"
+        f"<link rel=icon href=data:,><style>{_STYLE}</style></head><body><main>{body}</main></body></html>"
     )
 
 
@@ -83,7 +93,7 @@ def _calls(document: Json, tag: str) -> Iterator[tuple[str, str, Json]]:
 
 def _contents(document: Json) -> str:
     items = "".join(
-        f"<h4><a href=#{tag['name']}>{_title(tag['name'])}</a></h4><ul>"
+        f"<p><a href=#{tag['name']}>{_title(tag['name'])}</a></p><ul>"
         + "".join(
             f"<li><a href=#{call['operationId']}><code>{method} {escape(path)}</code></a></li>"
             for path, method, call in _calls(document, tag["name"])
@@ -123,14 +133,14 @@ def _section(document: Json, tag: Json) -> str:
 
 
 def _receivers(document: Json) -> str:
-    programs = "".join(
+    receivers = "".join(
         _program("receiver", language, source) for language, source in examples.RECEIVERS.items()
     )
     about = (
         "SECRET is the webhook's, or for a message's own callbackUrl the account's callbackSecret; PORT is where to "
         "listen. Each callback's type is printed."
     )
-    return f"<h3 id=receiver>Receive callbacks</h3><p>{about}</p>{programs}" + "".join(
+    return f"<h3 id=receiver>Receive callbacks</h3><p>{about}</p>{receivers}" + "".join(
         _callback(document, callback["post"]) for callback in document["webhooks"].values()
     )
 
@@ -165,25 +175,27 @@ def _call(document: Json, path: str, method: str, call: Json) -> str:
     ]
     parts += [
         _program(call["operationId"], language, source)
-        for language, source in programs(path, method, call, components).items()
+        for language, source in programs_of(path, method, call, components).items()
     ]
     return "".join([*parts, _problems(call, components)])
 
 
-def programs(path: str, method: str, call: Json, components: Json) -> examples.Programs:
-    """The call's programs by language; at least one of curl."""
+def programs_of(path: str, method: str, call: Json, components: Json) -> examples.Programs:
+    """The call's programs by language."""
     if call["operationId"] in examples.PROGRAMS:
         return examples.PROGRAMS[call["operationId"]]
     content = call.get("requestBody", {}).get("content", {}).get("application/json", {})
     parameters = _own_parameters(call, components)
-    line = examples.curl(
-        method,
-        _place(path, parameters),
-        body=content.get("example"),
-        public=call.get("security") == [],
-        tail=_needed(parameters),
+    return programs.of(
+        programs.Call(
+            method=method,
+            path=_place(path, parameters),
+            body=content.get("example"),
+            public=call.get("security") == [],
+            headers=_needed(parameters, "header"),
+            query=_needed(parameters, "query"),
+        )
     )
-    return {"curl": line}
 
 
 def _place(path: str, parameters: list[Json]) -> str:
@@ -195,16 +207,13 @@ def _place(path: str, parameters: list[Json]) -> str:
     return "/".join(filled.get(part, part) for part in parts)
 
 
-def _needed(parameters: list[Json]) -> str:
-    """The headers and the query without which the call is refused."""
-    needed = [
-        (given["in"], given["name"], samples.of(given["schema"], {}))
+def _needed(parameters: list[Json], place: str) -> dict[str, str]:
+    """The headers, or the query, without which the call is refused."""
+    return {
+        given["name"]: str(samples.of(given["schema"], {}))
         for given in parameters
-        if given.get("required")
-    ]
-    headers = [f"-H '{name}: {value}'" for place, name, value in needed if place == "header"]
-    query = [f"--data-urlencode '{name}={value}'" for place, name, value in needed if place == "query"]
-    return " ".join([*headers, *(["-G", *query] if query else [])])
+        if given.get("required") and given["in"] == place
+    }
 
 
 def _program(name: str, language: str, source: str) -> str:
@@ -261,7 +270,7 @@ def _row(member: Member) -> str:
 
 
 def _table(rows: str) -> str:
-    return f"<div class=w><table><tr><th>Name<th>Type<th>{rows}</table></div>" if rows else ""
+    return f"<div class=w><table><tr><th>Name<th>Type<th>Meaning{rows}</table></div>" if rows else ""
 
 
 def _problems(call: Json, components: Json) -> str:

@@ -3,7 +3,7 @@ paths and queries name rows by."""
 
 import base64
 import binascii
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -73,6 +73,18 @@ def key_of(text: str) -> UUID:
         return UUID(text)
     except ValueError as error:
         raise errors.NotFound from error
+
+
+def choice_of(given: dict[str, str], name: str, allowed: Sequence[str]) -> str | None:
+    """A query's value, one of those that are allowed.
+
+    Raises:
+        errors.Invalid: it is another.
+    """
+    text = given.get(name)
+    if text is None or text in allowed:
+        return text
+    raise errors.Invalid(details=[Detail(name, "INVALID_VALUE", f"One of {', '.join(allowed)}.")])
 
 
 def phone_of(given: dict[str, str], name: str = "phone") -> str | None:

@@ -22,6 +22,8 @@ class Preview(View):
     def post(self, request: StrictRequest) -> HttpResponse:
         now = datetime.now(tz=UTC)
         draft = schema.message(request.members, credential=credential(request), key=None, now=now)
+        if draft.refused is not None:
+            raise draft.refused
         route = _route(draft)
         return answer(request, _preview(draft, route, _problem(draft, route)))
 
@@ -33,7 +35,7 @@ def _route(draft: Submission) -> dict[str, Any] | None:
 
 
 def _problem(draft: Submission, route: dict[str, Any] | None) -> Problem | None:
-    """Why the message would be refused.
+    """Why the message would be refused: the first reason that sending finds.
 
     Raises:
         errors.InvalidRecipient: as for sending.
@@ -41,9 +43,12 @@ def _problem(draft: Submission, route: dict[str, Any] | None) -> Problem | None:
     problem = magic.refusal(tenant_id=draft.tenant_id, recipient=draft.recipient)
     if isinstance(problem, errors.InvalidRecipient):
         raise problem
-    if problem is None and any(opt_outs.blocked(wanted=[(draft.tenant_id, draft.recipient, draft.sender)])):
-        problem = errors.RecipientOptedOut()
-    return problem or (errors.NoRoute() if route is None else None)
+    if problem is not None:
+        return problem
+    if route is None:
+        return errors.NoRoute()
+    is_blocked = any(opt_outs.blocked(wanted=[(draft.tenant_id, draft.recipient, draft.sender)]))
+    return errors.RecipientOptedOut() if is_blocked else None
 
 
 def _preview(draft: Submission, route: dict[str, Any] | None, problem: Problem | None) -> dict[str, Any]:

@@ -36,6 +36,9 @@ _fingerprint = msgspec.json.Encoder(order="deterministic").encode
 def message(body: Any, *, credential: Credential, key: str | None, now: datetime) -> Submission:
     """The submission that a message's JSON asks for. ``key`` is the request's Idempotency-Key, if any.
 
+    One that has a key and whose template cannot be sent comes back ``refused``: it may repeat a message that was
+    made while the template could.
+
     Raises:
         errors.Problem: with everything that is wrong with it in ``details``.
     """
@@ -55,9 +58,12 @@ def message(body: Any, *, credential: Credential, key: str | None, now: datetime
         _content(draft, body["content"], "content", draft.channel, faults)
     if draft.send_at is not None and draft.send_at > now + AHEAD:
         faults.add("sendAt", "OUT_OF_RANGE", "At most 35 days ahead.")
-    if faults:
-        raise faults.problem()
     draft.key = draft.client_message_id or key
+    if faults:
+        problem = faults.problem()
+        if draft.refused is None or draft.key is None or not draft.recipient:
+            raise problem
+        draft.refused = problem
     if draft.key is not None:
         draft.fingerprint = fingerprint(body)
     return draft
@@ -185,12 +191,12 @@ def _fallback(draft: Submission, value: Any, faults: Faults) -> None:
     if len(value) > FALLBACKS:
         faults.add("fallback", "TOO_MANY", f"At most {FALLBACKS}.")
     for index, step in enumerate(value[:FALLBACKS]):
-        _step(draft.tenant_id, step, f"fallback[{index}]", faults)
+        _step(draft, step, f"fallback[{index}]", faults)
     draft.fallback = value or None
 
 
-def _step(tenant_id: int, step: Any, path: str, faults: Faults) -> None:
-    """One fallback: ``channel``, ``content``, ``from``, ``afterSeconds``."""
+def _step(whole: Submission, step: Any, path: str, faults: Faults) -> None:
+    """One fallback of the whole: ``channel``, ``content``, ``from``, ``afterSeconds``."""
     if type(step) is not dict:
         faults.add(path, "INVALID_TYPE", "Must be an object.")
         return
@@ -200,7 +206,7 @@ def _step(tenant_id: int, step: Any, path: str, faults: Faults) -> None:
         if step.get(name) is None:
             faults.add(f"{path}.{name}", "REQUIRED", "This member is required.")
     inner = Faults()
-    draft = Submission(tenant_id=tenant_id, recipient="")
+    draft = Submission(tenant_id=whole.tenant_id, recipient="")
     if step.get("channel") is not None:
         _channel(draft, step["channel"], inner)
     if step.get("from") is not None:
@@ -209,6 +215,7 @@ def _step(tenant_id: int, step: Any, path: str, faults: Faults) -> None:
         _content(draft, step["content"], "content", draft.channel, inner)
     if step.get("afterSeconds") is not None:
         _whole(step["afterSeconds"], "afterSeconds", AFTER, inner)
+    whole.refused = whole.refused or draft.refused
     faults.extend(fault._replace(field=f"{path}.{fault.field}") for fault in inner)
 
 
@@ -262,6 +269,7 @@ def _fill(draft: Submission, template: dict[str, Any], path: str, channel: str, 
         shown = content.resolve(tenant_id=draft.tenant_id, channel=channel, content={"template": template})
     except Problem as problem:
         faults.extend(detail._replace(field=path + detail.field) for detail in problem.details)
+        draft.refused = problem
     else:
         draft.text, draft.content, draft.encoding, draft.parts = shown
 

@@ -101,7 +101,12 @@ def _values(given: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 
 def _filters(given: dict[str, str]) -> Filters:
-    return Filters(**{name: given.get(name) for name in ("name", "language", "channel", "status")})
+    return Filters(
+        name=given.get("name"),
+        language=given.get("language"),
+        channel=pagination.choice_of(given, "channel", CHANNELS),
+        status=pagination.choice_of(given, "status", Template.Status.values),
+    )
 
 
 def _resource(row: Template) -> dict[str, Any]:

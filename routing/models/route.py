@@ -19,4 +19,4 @@ class Route(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
-        return f"{self.channel} +{self.prefix}… → {self.operator_id}"
+        return f"{self.channel} +{self.prefix}… → {self.operator}"

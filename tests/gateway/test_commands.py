@@ -29,7 +29,8 @@ def test_makes_a_tenant():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["Acme"], ["Other", "--slug", "acme"], [""], ["x", "--slug", "A b"], ["日本"], []]
+    "arguments",
+    [["Acme"], ["Other", "--slug", "acme"], [""], ["a\x01b"], ["x", "--slug", "A b"], ["日本"], []],
 )
 def test_makes_no_tenant_that_makes_no_sense(arguments):
     run("create_tenant", "Acme")

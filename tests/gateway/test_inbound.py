@@ -93,10 +93,13 @@ def test_it_lists_newest_first_in_pages(acme):
         ("from=14155550101", ["a", "stop"]),
         ("from=4242", []),
         ("to=4242", ["b"]),
+        ("to=%2B4242", ["b"]),
+        ("to=+4242", ["b"]),
         ("channel=rcs", ["b"]),
         ("keyword=Stop", ["stop"]),
         ("createdAfter=2026-01-01T00:00:00Z&channel=sms", ["a", "stop"]),
         ("createdBefore=2026-01-01T00:00:00Z", []),
+        ("createdAfter=1970-01-01T00:00:00Z&createdBefore=9999-12-31T23:59:59Z&keyword=stop", ["stop"]),
     ],
 )
 def test_it_lists_what_is_asked_for(acme, query, texts):
@@ -143,6 +146,22 @@ def test_it_forgets_what_it_answers_after_a_week(acme, monkeypatch):
     acme.post("/v1/messages", message())
     monkeypatch.setattr(inbound, "ANSWERS_WITHIN", timedelta(seconds=-1))
     assert receive(acme)[0].in_reply_to is None
+
+
+def test_it_knows_an_answer_to_what_was_scheduled_long_before(acme):
+    now = datetime.now(tz=UTC)
+    for asked, sent in ((30, 1), (20, None)):
+        at = now - timedelta(days=asked)
+        Message.objects.create(
+            id=ids.floor(at),
+            tenant_id=acme.tenant.pk,
+            recipient=HANDSET,
+            parts=1,
+            status="delivered",
+            created_at=at,
+            send_at=sent and now - timedelta(days=sent),
+        )
+    assert receive(acme)[0].in_reply_to == ids.floor(now - timedelta(days=30))
 
 
 def test_it_opts_out_and_in_again(acme, other):
@@ -217,6 +236,15 @@ def test_it_replies_in_the_tenants_words(acme):
     assert (reply.text, reply.encoding, reply.parts) == ("Nine to five, ça va?", "UCS-2", 1)
 
 
+def test_it_replies_to_who_opted_out_only_about_consent(acme):
+    acme.post("/v1/keywords", {"keyword": "join", "action": "reply", "replyText": "Welcome!"})
+    receive(acme, "STOP")
+    rows = receive(acme, "JOIN", "HELP")
+    assert [row.action for row in rows] == ["reply", "help"]
+    assert replies(acme) == [keywords.OPT_OUT_REPLY, keywords.HELP_REPLY]
+    assert not Message.objects.for_tenant(acme.tenant.pk).filter(text="Welcome!").exists()
+
+
 def test_it_does_not_talk_for_ever_with_a_machine(acme, monkeypatch):
     receive(acme, "HELP", "INFO")
     receive(acme, "HELP")
@@ -225,6 +253,15 @@ def test_it_does_not_talk_for_ever_with_a_machine(acme, monkeypatch):
     monkeypatch.setattr(inbound, "REPLIES_EVERY", timedelta(seconds=-1))
     receive(acme, "HELP")
     assert len(replies(acme)) == 3
+
+
+@pytest.mark.parametrize("sender", ["4242", "Bank", "", "+", "+4242"])
+def test_it_has_nobody_opted_out_who_has_no_number(acme, sender):
+    (row,) = receive(acme, "STOP", sender=sender)
+    assert (row.sender, row.action) == (sender, "optOut")
+    assert not OptOut.objects.exists()
+    assert events(acme) == ["message.received"]
+    assert replies(acme) == []
 
 
 def test_it_replies_to_nobody_it_cannot_reach(acme):

@@ -1,8 +1,12 @@
 """A tenant's keywords: its own and those that everybody has."""
 
+import re
+import unicodedata
+
 import pytest
 
 from gateway import keywords
+from gateway.api.keywords import WORD
 from gateway.models import Keyword
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +32,12 @@ def built_in(caller, word: str) -> dict:
         ("?!", "?!"),
         ("👍", "👍"),
         ("#win", "WIN"),
+        ("stop\u00b4", "STOP"),
+        ("`stop\u00b8", "STOP"),
+        ("\ufeffstop\u200b", "STOP"),
+        ("stop\ufffd", "STOP"),
+        ("j\u00b4arrête", "J'ARRÊTE"),
+        ("\u00b4", "'"),
         ("", ""),
         ("\ud800", "\ud800"),
     ],
@@ -80,7 +90,9 @@ def test_it_has_one_rule_a_word(acme, word):
 
 @pytest.mark.parametrize("word", ["STOP", "stop", "Help."])
 def test_it_makes_none_of_a_built_in_word(acme, word):
-    assert acme.post(PATH, JOIN | {"keyword": word}).code == "KEYWORD_ALREADY_EXISTS"
+    refused = acme.post(PATH, JOIN | {"keyword": word})
+    assert (refused.status, refused.code) == (409, "KEYWORD_ALREADY_EXISTS")
+    assert "PATCH" in refused.json["message"]
     made = acme.post(PATH, JOIN).json["id"]
     changed = acme.send("PATCH", f"{PATH}/{made}", b'{"keyword": "quit"}')
     assert (changed.status, changed.code) == (409, "KEYWORD_ALREADY_EXISTS")
@@ -240,3 +252,25 @@ def test_it_is_made_once_by_two_at_the_same_moment(acme, together):
     path = f"{PATH}/{built_in(acme, 'STOP')['id']}"
     answers = together(lambda _number: acme.send("PATCH", path, b'{"replyText": "Bye"}').status, 4)
     assert answers == [200] * 4
+
+
+def test_it_makes_one_word_of_one_word_whatever_is_in_it():
+    letters = re.compile(WORD)
+    characters = [chr(code) for code in range(0x1_0000) if " " in unicodedata.normalize("NFKC", chr(code))]
+    for character in filter(letters.fullmatch, characters):
+        word = keywords.canonical(f"a{character}b")
+        assert " " not in word, ascii(character)
+        assert keywords.canonical(word) == word, ascii(character)
+
+
+def test_it_makes_one_of_what_is_typed_for_an_apostrophe(acme):
+    for word, kept in (
+        ("j\u00b4aime", "J'AIME"),
+        ("fac\u00b8ade", "FAC'ADE"),
+        ("\ufdfb", "\u062c\u0644\u062c\u0644\u0627\u0644\u0647"),
+    ):
+        made = acme.post(PATH, JOIN | {"keyword": word, "match": "firstWord"})
+        assert (made.status, made.json.get("keyword")) == (201, kept)
+    (found,) = keywords.match(tenant_id=acme.tenant.pk, texts=["J'aime ça"])
+    assert found is not None
+    assert found.keyword == "J'AIME"

@@ -54,3 +54,15 @@ def test_exports_all_of_them_safely(acme, monkeypatch):
     assert [row["phone"] for row in rows] == [f"+1415555010{last}" for last in range(1, 6)]
     assert rows[0]["reason"] == "'=1+1"
     assert rows[0]["createdAt"].endswith("Z")
+
+
+def test_reads_an_export_back(acme, other):
+    acme.post(PATH, {"phone": "+14155550101", "reason": "asked"})
+    acme.post(PATH, {"phone": "+14155550102", "scope": "sender", "sender": "ACME"})
+    headers = {"authorization": f"Bearer {acme.api_key}"}
+    body = b"".join(acme.client.get(f"{PATH}/export", headers=headers).streaming_content)
+    done = other.send("POST", f"{PATH}/import", body, content_type="text/csv")
+    assert (done.status, done.json["created"]) == (200, 2)
+    told = [[(row["phone"], row["sender"], row["reason"]) for row in exported(one)] for one in (acme, other)]
+    assert told[0] == told[1]
+    assert {row["source"] for row in exported(other)} == {"import"}

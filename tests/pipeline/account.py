@@ -1,8 +1,7 @@
 """What became of every message of a run: in the ledger, at the SMSC, at the listener."""
 
-import json
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 
 import psycopg
 
@@ -58,7 +57,7 @@ class Account:
         }
         while True:
             waiting = self._waiting()
-            if waiting == (0, 0, 0) and wanted <= self._called().keys():
+            if waiting == (0, 0, 0) and wanted <= self.stack.listener.called().keys():
                 break
             if time.monotonic() - began > seconds:
                 self.wrong.append(
@@ -95,23 +94,16 @@ class Account:
         except psycopg.Error as error:
             return repr(error)
 
-    def _called(self):
-        """clientMessageId → Counter of webhook-ids, of all callbacks that came."""
-        found = defaultdict(Counter)
-        for name, body in list(self.stack.listener.came):
-            found[json.loads(body)["data"]["clientMessageId"]][name] += 1
-        return found
-
     def _take_stock(self, wanted):
         ids = self.traffic.ids
         self._note("were not accepted", wanted - ids.keys())
         self._note("got two ids", [key for key in ids if len(ids[key]) > 1])
         self._note_ledger(wanted, {key for several in ids.values() for key in several})
-        called = self._called()
+        called = self.stack.listener.called()
         self._note("have no callback", self._described(key for key in wanted if not called.get(key)))
         self._note("have callbacks of several ids", [key for key in wanted if len(called.get(key, ())) > 1])
         self.called_again = Counter(
-            {name: times - 1 for key in wanted for name, times in called[key].items() if times > 1}
+            {name: times - 1 for key in wanted for name, times in called.get(key, {}).items() if times > 1}
         )
         refused = self.stack.listener.received.refused
         self._note("callbacks had a wrong signature", [""] * refused)

@@ -1,4 +1,7 @@
-"""One running system shared by the tests of a broker; each test begins when it is calm."""
+"""One running system shared by the tests of a broker; each test begins when it is calm.
+
+With ``-n 3 --dist loadfile`` a file has a system of its own: most of a test is waiting, so three share two cores.
+"""
 
 import pytest
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter, defaultdict
 
 from deploy import child, home, listener
 
@@ -76,6 +77,8 @@ class Listener:
     def __init__(self):
         self.port = home.free_port()
         self.came = []
+        self._called = defaultdict(Counter)
+        self._counted = 0
         self.received = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -94,6 +97,14 @@ class Listener:
         )
         self._thread.start()
         self.up()
+
+    def called(self):
+        """clientMessageId → Counter of webhook-ids, of all callbacks about messages that came."""
+        came = self.came[self._counted :]
+        self._counted += len(came)
+        for name, body in came:
+            self._called[json.loads(body)["data"]["clientMessageId"]][name] += 1
+        return self._called
 
     def up(self):
         self._do(self._up())

@@ -25,6 +25,8 @@ FOREIGN = {
     *("DEMO_WEBHOOK_SECRET", "DJANGO_SETTINGS_MODULE", "TENANT_BACKLOG_LIMIT"),
 }
 WINDOW = 100
+# What a webhooks worker may have had under way or not yet recorded.
+CALLBACKS_IN_HAND = 512
 START_SECONDS = 90.0
 # The supervisor's promise.
 RESTART_SECONDS = 5.0
@@ -219,6 +221,14 @@ class Stack:
             path.unlink(missing_ok=True)
         return len(waiting)
 
+    def drain_broker(self):
+        """Empty the broker again and again for a second; how many messages that took away."""
+        taken = 0
+        for _ in range(20):
+            taken += self.empty_broker()
+            time.sleep(0.05)
+        return taken
+
     def send(self, count=5000, **options):
         """Traffic that is being submitted; a context manager, see :class:`Traffic`."""
         self._runs += 1
@@ -245,7 +255,7 @@ class Stack:
 
     def await_workers(self, count):
         """Until so many workers have the operator's bind up."""
-        statement = "SELECT count(*) FROM routing_operatorstate WHERE up AND seen_at > now() - interval '2 s'"
+        statement = "SELECT count(DISTINCT worker) FROM routing_operatorstate WHERE up AND seen_at > now() - interval '2 s'"
         self._await(lambda: self.sql(statement)[0][0] >= count, 20.0, f"not {count} workers")
 
     def call_plain(self, path):

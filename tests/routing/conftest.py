@@ -37,7 +37,8 @@ def make_operator(db) -> Callable[..., Operator]:
     def make(slug: str, *, up: bool = True, worker: str = "w1", **fields: Any) -> Operator:
         operator = Operator.objects.create(slug=slug, transport="simulator", **fields)
         if up:
-            report(operator, worker=worker)
+            # It does not fall silent while a test takes its time.
+            report(operator, worker=worker, ago=-60.0)
         return operator
 
     return make

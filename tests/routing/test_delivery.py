@@ -79,7 +79,7 @@ def test_it_expires_what_is_too_late_to_send(leased, now):
     assert not Delivery.objects.exists()
 
 
-@pytest.mark.parametrize("sender", ["", "ACME"])
+@pytest.mark.parametrize("sender", ["", "ACME", "acme"])
 def test_it_does_not_send_to_who_has_opted_out_meanwhile(leased, tenants, now, sender):
     first, second = rows = leased(2, sender="ACME")
     Message.objects.filter(pk=second).update(recipient="+14155550199")

@@ -6,11 +6,12 @@ import uuid
 
 import pytest
 from django.apps import apps
+from django.core.management import CommandError, call_command
 
 from gateway.hooks import RouteRequest, hooks
 from gateway.models import DueMessage
 from gateway.models.tenant import sandbox_of
-from routing import desk, operators, relay, selection
+from routing import desk, operators, provisioning, relay, selection
 from routing.apps import keep_sandbox
 from routing.contract import OperatorSettings, Outbound, Receipt, ReceiptState, Verdict
 from routing.models import Operator, Route
@@ -63,8 +64,6 @@ def test_it_is_not_missed_where_there_are_no_operators_yet(db):
 
 @pytest.mark.django_db(transaction=True)
 def test_it_outlives_a_flush():
-    from django.core.management import call_command
-
     call_command("flush", interactive=False, verbosity=0)
     assert Operator.objects.filter(pk=SANDBOX_OPERATOR_ID).exists()
 
@@ -76,6 +75,29 @@ def test_it_is_where_messages_are_when_they_are_accepted(tenants):
     Route.objects.create(operator_id=SANDBOX_OPERATOR_ID, prefix="1415")
     lanes = selection.lanes([request(acme.pk), request(sandbox_of(acme.pk))])
     assert lanes == [operator.pk, SANDBOX_OPERATOR_ID]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["add_operator", "sandbox", "--transport", "simulator"],
+        ["add_operator", "Sandbox", "--transport", "simulator"],
+        ["add_operator", "sandbox", "--update", "--rate", "1"],
+        ["add_route", "--operator", "sandbox"],
+    ],
+)
+def test_it_is_nobodys_to_change_by_command(tenants, arguments):
+    with pytest.raises(CommandError, match="the sandboxes' own") as refused:
+        call_command(*arguments)
+    assert refused.value.returncode == 1
+    assert Operator.objects.get().rate is None
+    assert not Route.objects.exists()
+
+
+def test_it_lends_its_transport_to_no_other(tenants):
+    wish = provisioning.OperatorWish(slug="mine", transport="sandbox")
+    with pytest.raises(provisioning.ProvisioningError, match="must be one of"):
+        provisioning.add_operator(wish=wish)
 
 
 def test_it_is_told_of_before_sending(tenants):

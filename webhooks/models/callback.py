@@ -38,3 +38,6 @@ class Callback(models.Model):
             # A message's timeline.
             models.Index(fields=["message_id"], name="callback_message")
         ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"

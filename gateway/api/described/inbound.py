@@ -49,7 +49,11 @@ _EXAMPLE: Json = {
 }
 _FILTERS = [
     query("from", "The handset; its plus is %2B in a URL.", text(example="+14155550101")),
-    query("to", "The number or name that was written to.", text(example="+14155550100")),
+    query(
+        "to",
+        "The number or name that was written to; its plus does not matter.",
+        text(example="+14155550100"),
+    ),
     query("channel", "", one_of(*schema.CHANNELS)),
     query("keyword", "The keyword that matched, in any case.", text(example="STOP")),
     query("createdAfter", "At this moment or after.", TIME),

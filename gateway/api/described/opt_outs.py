@@ -145,8 +145,9 @@ PART: Json = {
                 "summary": "Add up to 10,000 opt-outs.",
                 "description": (
                     "Those that are there stay as they are; of several alike the first counts. CSV, UTF-8, cells "
-                    f"apart by , or ;, with a header of the columns {', '.join(MEMBERS)}. When no row is valid the "
-                    "answer is 400 ALL_ROWS_INVALID with results."
+                    f"apart by , or ;, with a header of the columns {', '.join(MEMBERS)}; the other columns of an "
+                    "export are allowed and not read. When no row is valid the answer is 400 ALL_ROWS_INVALID with "
+                    "results."
                 ),
                 "requestBody": rows_body(
                     "OptOutImport", "phone,scope,sender\r\n+14155550101,sender,ACME\r\n"

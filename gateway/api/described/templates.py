@@ -61,11 +61,8 @@ _SHOWN: Json = {
     "createdAt": TIME,
     "updatedAt": TIME,
 }
-_MEMBERS: Json = {
-    "language": null(_LANGUAGE) | {"default": "en"},
-    "channels": null(_CHANNELS) | {"default": ["sms"]},
-    "category": null(_CATEGORY) | {"default": CATEGORIES[0]},
-}
+_MEMBERS: Json = {"language": null(_LANGUAGE), "channels": null(_CHANNELS), "category": null(_CATEGORY)}
+_DEFAULTS: Json = {"language": "en", "channels": ["sms"], "category": CATEGORIES[0]}
 _SAMPLE: Json = {
     "name": "order_shipped",
     "language": "en",
@@ -84,7 +81,11 @@ PART: Json = {
     "tags": [{"name": "templates", "description": "Texts with variables, approved before they are sent."}],
     "schemas": {
         "NewTemplate": object_(
-            {"name": _NAME, "body": _BODY, **_MEMBERS},
+            {
+                "name": _NAME,
+                "body": _BODY,
+                **{name: kind | {"default": _DEFAULTS[name]} for name, kind in _MEMBERS.items()},
+            },
             required=("name", "body"),
             closed=True,
             example=_SAMPLE,
@@ -109,8 +110,8 @@ PART: Json = {
                     CURSOR,
                     query("name", "", text()),
                     query("language", "", text()),
-                    query("channel", "One that the template is for.", text()),
-                    query("status", "", text()),
+                    query("channel", "One that the template is for.", one_of(*CHANNELS)),
+                    query("status", "", one_of(*Template.Status.values)),
                 ],
                 responses={"200": answer("A page.", "TemplatePage")} | READS,
             ),
