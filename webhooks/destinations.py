@@ -20,7 +20,10 @@ _NAMESPACE = uuid.UUID("5f0c3b7e-9d3a-5c1e-8a54-2b6d1f7c9e10")
 
 @dataclass(slots=True)
 class Destination:
-    """``deadline`` in seconds for the whole attempt; ``webhook_id`` None for a message's callbackUrl."""
+    """``deadline`` in seconds for the whole attempt; ``webhook_id`` None for a message's callbackUrl.
+
+    ``target`` is the failover's where the row is diverted; with references in the URL, each item has its own.
+    """
 
     target: Target
     secret: bytes
@@ -31,6 +34,12 @@ class Destination:
     deadline: float = DEFAULT_DEADLINE
     policy: Policy = backoff.EXPONENTIAL
     content_type: bytes = _JSON
+    format: str = "standard"
+    # Events that go in one request at most, and the seconds one waits for others; 1: each goes by itself.
+    batch_events: int = 1
+    batch_seconds: float = 0.0
+    # Whether there is another URL to try.
+    has_failover: bool = False
 
     def keys(self, now: float) -> list[bytes]:
         """The keys that sign at a moment, newest first."""
@@ -45,7 +54,13 @@ class WebhookRow(msgspec.Struct, frozen=True):
     id: str
     url: str
     method: str
+    encoding: str
+    format: str
+    template: str | None
     headers: str
+    failover_url: str | None
+    batch_max_events: int | None
+    batch_max_delay_ms: int | None
     read_timeout: int | None
     retries: int | None
     retry_delay: int | None
@@ -53,6 +68,11 @@ class WebhookRow(msgspec.Struct, frozen=True):
     previous_secret: bytes | None
     previous_secret_until: datetime | None
     active: bool
+
+
+def of_failover(*, webhook_id: str | uuid.UUID) -> uuid.UUID:
+    """The endpoint of a webhook's failover URL: its trouble and its pace are its own."""
+    return uuid.uuid5(_NAMESPACE, f"failover:{webhook_id}")
 
 
 def of_host(*, tenant_id: int, url: str) -> uuid.UUID:

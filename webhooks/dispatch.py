@@ -21,6 +21,7 @@ from webhooks.destinations import Destination
 from webhooks.errors import CallbackError, TimedOut
 from webhooks.http1 import Response
 from webhooks.outcomes import Outcome
+from webhooks.targets import Target
 
 try:
     from uvloop import new_event_loop
@@ -42,8 +43,8 @@ class Item:
     """One callback in hand: what to send, where, under which lease."""
 
     __slots__ = (
-        "attempt", "began", "body", "callback_id", "destination", "endpoint", "event_id", "first_attempt_at", "lease",
-        "leased_at", "started", "tenant_id",
+        "attempt", "base", "batch", "began", "body", "callback_id", "destination", "endpoint", "event_id",
+        "first_attempt_at", "home", "lease", "leased_at", "started", "target", "tenant_id",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +59,9 @@ class Item:
         lease: datetime,
         attempt: int,
         first_attempt_at: datetime | None,
+        home: str | None = None,
+        base: int = 0,
+        target: Target | None = None,
     ) -> None:
         self.callback_id = callback_id
         self.tenant_id = tenant_id
@@ -68,7 +72,14 @@ class Item:
         # The fence; moves when the recorder renews it.
         self.lease = lease
         self.leased_at = time.monotonic()
-        # Attempts made before this one, and the moment of the first.
+        # The webhook's own endpoint when this goes to its failover URL.
+        self.home = home
+        # Where this one goes: the destination's, unless the URL has references in it.
+        self.target = target or destination.target
+        # The webhook-id of the request, once it carries several events.
+        self.batch: str | None = None
+        # Attempts of earlier rounds; attempts made before this one in this round, and the moment of the first.
+        self.base = base
         self.attempt = attempt
         self.first_attempt_at = first_attempt_at
         # When this attempt began: Unix time to be told, monotonic time to be measured from.
@@ -157,7 +168,6 @@ class Dispatcher:
             self._active += 1
             item.started = time.time()
             item.began = time.monotonic()
-            item.began = time.monotonic()
             self._start(lane, item, self._loop.time() + item.destination.deadline)
 
     def _start(self, lane: Lane, item: Item, deadline: float) -> None:
@@ -175,7 +185,7 @@ class Dispatcher:
     async def _connect(self, lane: Lane, item: Item, deadline: float) -> None:
         assert self._connector is not None
         try:
-            connection = await self._connector.open(target=item.destination.target, deadline=deadline)
+            connection = await self._connector.open(target=item.target, deadline=deadline)
         except CallbackError as error:
             self._end(lane, item, Outcome(error.outcome, error=str(error)))
         except Exception as error:
@@ -288,7 +298,7 @@ def request(*, item: Item, timestamp: int) -> bytes:
         b"%bContent-Type: %b\r\nContent-Length: %d\r\n"
         b"webhook-id: %b\r\nwebhook-timestamp: %d\r\nwebhook-signature: %b\r\n\r\n%b"
         % (
-            destination.target.head,
+            item.target.head,
             destination.content_type,
             len(item.body),
             event_id,

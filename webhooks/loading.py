@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 
 # The lease in the task must be the row's: a task that lay in the broker for too long finds nothing.
 _DUE = """
-SELECT callback_id::text, tenant_id, endpoint::text, event_id::text, message_id::text, next_attempt_at, attempt,
-       first_attempt_at
+SELECT callback_id::text, tenant_id, endpoint::text, home::text, event_id::text, message_id::text, next_attempt_at,
+       base, attempt, first_attempt_at
 FROM webhooks_duecallback
 WHERE callback_id = ANY(%s::uuid[]) AND next_attempt_at = %s AND leased
 """
@@ -35,7 +35,8 @@ LEFT JOIN gateway_message m
 WHERE e.id = ANY(%s::uuid[]) AND e.id BETWEEN %s::uuid AND %s::uuid AND (m.id IS NOT NULL OR e.type = ANY(%s))
 """
 _WEBHOOKS = """
-SELECT id::text, url, method, headers::text, read_timeout, retries, retry_delay, secret, previous_secret,
+SELECT id::text, url, method, encoding, format, template, headers::text, failover_url, batch_max_events,
+       batch_max_delay_ms, read_timeout, retries, retry_delay, secret, previous_secret,
        previous_secret_until, active
 FROM webhooks_webhook WHERE id = ANY(%s::uuid[])
 """
@@ -46,9 +47,12 @@ class _Due(NamedTuple):
     callback_id: str
     tenant_id: int
     endpoint: str
+    # The webhook's own endpoint while the row is diverted to its failover's.
+    home: str | None
     event_id: str
     message_id: str
     lease: datetime
+    base: int
     attempt: int
     first_attempt_at: datetime | None
 
@@ -94,6 +98,8 @@ def _item(row: _Due, source: Source, destination: Destination) -> Item:
         body=rendering.standard(source),
         destination=destination,
         lease=row.lease,
+        home=row.home,
+        base=row.base,
         attempt=row.attempt,
         first_attempt_at=row.first_attempt_at,
     )
@@ -120,7 +126,7 @@ def _sources(due: Sequence[_Due]) -> dict[str, Source]:
     messages = sorted({row.message_id for row in due})
     found = _rows(
         _SOURCES,
-        [messages, messages[0], messages[-1], events, events[0], events[-1], list(catalogue.INBOUND)],
+        [messages, messages[0], messages[-1], events, events[0], events[-1], list(catalogue.OF_NO_MESSAGE)],
     )
     return {row[0]: Source(*row) for row in found}
 

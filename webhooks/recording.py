@@ -69,7 +69,7 @@ WITH r AS MATERIALIZED (
     RETURNING d.callback_id
 ), again AS (
     UPDATE webhooks_duecallback d
-    SET next_attempt_at = r.next_at, leased = false, attempt = r.number,
+    SET next_attempt_at = r.next_at, leased = false, attempt = r.number - d.base,
         first_attempt_at = coalesce(d.first_attempt_at, to_timestamp(r.started))
     FROM r
     WHERE d.callback_id = r.id AND d.next_attempt_at = r.lease AND r.state <> 'dead'
@@ -245,7 +245,7 @@ def _columns(results: Sequence[Result]) -> dict[str, Any]:
         "first": min(keys),
         "last": max(keys),
         "tenants": [result.item.tenant_id for result in results],
-        "numbers": [result.item.attempt + 1 for result in results],
+        "numbers": [result.item.base + result.item.attempt + 1 for result in results],
         "started": [result.item.started for result in results],
         "took": [round(result.took * 1000) for result in results],
         "codes": [result.outcome.status for result in results],

@@ -16,6 +16,10 @@ class Attempt(models.Model):
     # delivered, status, gone, redirect, timeout, connect, dns, tls, protocol, blocked: see webhooks.outcomes.
     outcome = models.TextField()
     error = models.TextField(null=True)
+    # Whether it went to the webhook's failover URL.
+    failover = models.BooleanField(db_default=False, default=False)
+    # The webhook-id of the request, where it carried several events.
+    batch = models.TextField(null=True)
     # The first 16 KiB of the answer, as text.
     body = models.TextField(null=True)
 
