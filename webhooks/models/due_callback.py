@@ -28,9 +28,10 @@ class DueCallback(models.Model):
     home = models.UUIDField(null=True)
     # Waits for the callbacks of the same message and webhook that came before it.
     ordered = models.BooleanField(db_default=False, default=False)
-    # Attempts of earlier rounds: a replay counts on, but begins the schedule anew.
+    # Attempts that are no step of the schedule: of earlier rounds, since a replay counts on but begins the schedule
+    # anew, and the first tries of pairs, where there is a failover.
     base = models.SmallIntegerField(db_default=0, default=0)
-    # Attempts made in this round, and when the first of them was.
+    # Attempts made in this round, and when the first of them was; of one that is held: since when it is.
     attempt = models.SmallIntegerField(default=0)
     first_attempt_at = models.DateTimeField(null=True)
 
