@@ -22,6 +22,7 @@ CONTEXT_KEY_SECRET: Final = b"api_key.secret"
 CONTEXT_TENANT_CALLBACK: Final = b"tenant.callback_secret"
 CONTEXT_OPERATOR_SECRETS: Final = b"operator.secrets"
 CONTEXT_WEBHOOK_SECRET: Final = b"webhook.secret"
+CONTEXT_SIGNATURE_KEY: Final = b"signature_key.private_key"
 
 _VERSION = b"\x01"
 _NAME = slice(1, 5)

@@ -28,6 +28,8 @@ _REFUSED_V4 = [
 ]
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _REFUSED_V6 = [ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
+# Interface identifiers with an IPv4 address behind them, whatever the prefix (RFC 5214 §6.1).
+_ISATAP = (0x00005EFE, 0x02005EFE)
 
 Network = IPv4Network | IPv6Network
 
@@ -67,5 +69,8 @@ def _is_public_v4(address: IPv4Address) -> bool:
 
 def _is_public_v6(address: IPv6Address) -> bool:
     return (
-        address in _GLOBAL_V6 and address.is_global and not any(address in network for network in _REFUSED_V6)
+        address in _GLOBAL_V6
+        and address.is_global
+        and not any(address in network for network in _REFUSED_V6)
+        and (int(address) >> 32) & 0xFFFFFFFF not in _ISATAP
     )

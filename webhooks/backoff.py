@@ -37,8 +37,9 @@ def next_attempt(
 ) -> datetime | None:
     """The moment of the next attempt; None when there is none, the callback is dead.
 
-    ``attempts`` have been made, at least one, the first at ``first_attempt_at``; ``roll`` is a random number
-    in [0, 1); ``retry_after`` the seconds that the endpoint asked for, honoured when longer than the schedule's.
+    ``attempts`` have been made, at least one, the first at ``first_attempt_at``; a try at a webhook's URL and the
+    one at its failover that follows at once are one of them. ``roll`` is a random number in [0, 1); ``retry_after``
+    the seconds that the endpoint asked for, honoured when longer than the schedule's.
     """
     if policy.retries is not None:
         if attempts > policy.retries:

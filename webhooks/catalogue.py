@@ -21,6 +21,10 @@ OWN: Final = frozenset(
 # What handsets bring about: these belong to an inbound message, and everything about them is in the event's data.
 RECEIVED: Final = "message.received"
 INBOUND: Final = (RECEIVED, "contact.opted_out", "contact.opted_in")
+# What became of another webhook of the tenant: in the place of the message stands that webhook's id.
+DISABLED: Final = "webhook.disabled"
+# Events of no message of ours: everything about them is in their data.
+OF_NO_MESSAGE: Final = (*INBOUND, DISABLED)
 # RECEIVED_MMS may be named, but no channel of ours brings one.
 MESSAGEMEDIA: Final[dict[str, str | None]] = {
     "RECEIVED_SMS": "message.received",

@@ -68,6 +68,9 @@ class Resolver:
         return allowed
 
     def close(self) -> None:
+        """Forget what is being looked up; on the loop, before that is closed."""
+        for _until, asked in self._known.values():
+            asked.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
@@ -99,10 +102,13 @@ class Connection(asyncio.Protocol):
         "born_at",
         "idle_since",
         "is_open",
+        "place",
         "used",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, target: Target) -> None:
+        # Where it leads, and whether nobody else can read on the way there.
+        self.place = (target.host, target.port, target.tls)
         self._transport: asyncio.Transport | None = None
         self._reader: ResponseReader | None = None
         self._on_done: OnDone | None = None
@@ -162,6 +168,13 @@ class Connection(asyncio.Protocol):
     def fresh(self, *, now: float) -> bool:
         """Whether an idle connection may take another request."""
         return self.is_open and now - self.idle_since < IDLE_SECONDS and now - self.born_at < LONGEST_LIFE
+
+    def leads_to(self, target: Target) -> bool:
+        """Whether it is a connection to that host and port, and encrypted if it must be.
+
+        An endpoint may have several: its URL was changed, or messages name both http and https.
+        """
+        return self.place == (target.host, target.port, target.tls)
 
     def abort(self) -> None:
         self.is_open = False
@@ -224,7 +237,7 @@ class Connector:
     async def _connect(self, target: Target, address: str) -> Connection:
         """``address`` is numeric, so nothing is resolved again between the check and the connection."""
         _transport, protocol = await asyncio.get_running_loop().create_connection(
-            Connection,
+            lambda: Connection(target),
             address,
             target.port,
             ssl=self._tls if target.tls else None,

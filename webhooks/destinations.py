@@ -11,16 +11,21 @@ import msgspec
 from gateway import sealing
 from webhooks import backoff, signing, targets
 from webhooks.backoff import Policy
+from webhooks.formats import encodings, octopush, plans
+from webhooks.formats.plans import OCTOPUSH, Plan
+from webhooks.messagemedia_signing import Signer
 from webhooks.targets import Target
 
 DEFAULT_DEADLINE = 20.0
-_JSON = b"application/json; charset=utf-8"
 _NAMESPACE = uuid.UUID("5f0c3b7e-9d3a-5c1e-8a54-2b6d1f7c9e10")
 
 
 @dataclass(slots=True)
 class Destination:
-    """``deadline`` in seconds for the whole attempt; ``webhook_id`` None for a message's callbackUrl."""
+    """``deadline`` in seconds for the whole attempt; ``webhook_id`` None for a message's callbackUrl.
+
+    ``target`` is the failover's where the row is diverted; with references in the URL, each item has its own.
+    """
 
     target: Target
     secret: bytes
@@ -30,7 +35,17 @@ class Destination:
     previous_until: float = 0.0
     deadline: float = DEFAULT_DEADLINE
     policy: Policy = backoff.EXPONENTIAL
-    content_type: bytes = _JSON
+    content_type: bytes = encodings.CONTENT_TYPES[encodings.JSON]
+    format: str = "standard"
+    # Events that go in one request at most, and the seconds one waits for others; 1: each goes by itself.
+    batch_events: int = 1
+    batch_seconds: float = 0.0
+    # Whether there is another URL to try.
+    has_failover: bool = False
+    # What signs in MessageMedia's way besides.
+    also_sign: Signer | None = None
+    # How bodies and URLs are rendered; None: the standard body in JSON.
+    plan: Plan | None = None
 
     def keys(self, now: float) -> list[bytes]:
         """The keys that sign at a moment, newest first."""
@@ -45,7 +60,13 @@ class WebhookRow(msgspec.Struct, frozen=True):
     id: str
     url: str
     method: str
+    encoding: str
+    format: str
+    template: str | None
     headers: str
+    failover_url: str | None
+    batch_max_events: int | None
+    batch_max_delay_ms: int | None
     read_timeout: int | None
     retries: int | None
     retry_delay: int | None
@@ -53,6 +74,11 @@ class WebhookRow(msgspec.Struct, frozen=True):
     previous_secret: bytes | None
     previous_secret_until: datetime | None
     active: bool
+
+
+def of_failover(*, webhook_id: str | uuid.UUID) -> uuid.UUID:
+    """The endpoint of a webhook's failover URL: its trouble and its pace are its own."""
+    return uuid.uuid5(_NAMESPACE, f"failover:{webhook_id}")
 
 
 def of_host(*, tenant_id: int, url: str) -> uuid.UUID:
@@ -70,25 +96,53 @@ def _of_host(tenant_id: int, host: str) -> uuid.UUID:
 
 
 @lru_cache(maxsize=2048)
-def of_webhook(row: WebhookRow) -> Destination:
+def of_webhook(row: WebhookRow, *, diverted: bool = False, also_sign: Signer | None = None) -> Destination:
     """Where and how a webhook's callbacks go; the row itself is the key, so a changed one is read anew.
+
+    ``diverted``: to its failover URL, if it has one still.
 
     Raises:
         InvalidTarget: its URL or a header cannot be used.
     """
-    policy = backoff.EXPONENTIAL
-    if row.retries is not None:
-        policy = Policy(row.retries, row.retry_delay or backoff.DEFAULT_RETRY_DELAY)
+    url = row.failover_url if diverted and row.failover_url is not None else row.url
+    headers = msgspec.json.decode(row.headers)
+    plan = plans.read(
+        format=row.format,
+        encoding=row.encoding,
+        method=row.method,
+        headers=headers,
+        template=row.template,
+        url=url,
+    )
+    batched = row.batch_max_events is not None and (plan is None or plan.is_json_object)
     until = row.previous_secret_until
     return Destination(
-        target=targets.read(url=row.url, method=row.method, headers=msgspec.json.decode(row.headers)),
+        target=targets.read(url=url, method=row.method, headers=headers),
         secret=_webhook_key(row.secret),
         webhook_id=row.id,
         previous_secret=None if row.previous_secret is None else _webhook_key(row.previous_secret),
         previous_until=0.0 if until is None else until.timestamp(),
-        deadline=DEFAULT_DEADLINE if row.read_timeout is None else row.read_timeout / 1000,
-        policy=policy,
+        deadline=_deadline(row),
+        policy=_policy(row),
+        content_type=encodings.CONTENT_TYPES[row.encoding],
+        format=row.format,
+        batch_events=(row.batch_max_events or 1) if batched else 1,
+        batch_seconds=(row.batch_max_delay_ms or 0) / 1000 if batched else 0.0,
+        has_failover=row.failover_url is not None,
+        also_sign=also_sign,
+        plan=plan,
     )
+
+
+def _deadline(row: WebhookRow) -> float:
+    deadline = DEFAULT_DEADLINE if row.read_timeout is None else row.read_timeout / 1000
+    return min(deadline, octopush.DEADLINE) if row.format == OCTOPUSH else deadline
+
+
+def _policy(row: WebhookRow) -> Policy:
+    if row.retries is None:
+        return backoff.EXPONENTIAL
+    return Policy(row.retries, row.retry_delay or backoff.DEFAULT_RETRY_DELAY)
 
 
 def _webhook_key(sealed: bytes) -> bytes:

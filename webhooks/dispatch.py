@@ -2,25 +2,30 @@
 
 Each endpoint has a lane: what waits for it, its idle connections, and how many requests it is given at once, which
 grows as it answers and halves when it does not. A lane whose endpoint hangs keeps nobody else's connections.
+Callbacks that go several in one request wait in their lane for each other: see :mod:`webhooks.batching`.
 Outcomes go to a :class:`~webhooks.recording.Recorder`; a callback is this process's until they are stored.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
+from email.utils import formatdate
 from functools import partial
 
 import structlog
 
-from webhooks import outcomes, signing
+from webhooks import batching, outcomes, signing
+from webhooks.batching import Batch, Group
 from webhooks.client import Connection, Connector
 from webhooks.destinations import Destination
 from webhooks.errors import CallbackError, TimedOut
 from webhooks.http1 import Response
 from webhooks.outcomes import Outcome
+from webhooks.targets import Target
 
 try:
     from uvloop import new_event_loop
@@ -42,8 +47,8 @@ class Item:
     """One callback in hand: what to send, where, under which lease."""
 
     __slots__ = (
-        "attempt", "began", "body", "callback_id", "destination", "endpoint", "event_id", "first_attempt_at", "lease",
-        "leased_at", "started", "tenant_id",
+        "attempt", "base", "batch", "began", "body", "callback_id", "destination", "endpoint", "event_id",
+        "first_attempt_at", "home", "lease", "leased_at", "started", "target", "tenant_id", "unrendered",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +63,10 @@ class Item:
         lease: datetime,
         attempt: int,
         first_attempt_at: datetime | None,
+        home: str | None = None,
+        base: int = 0,
+        target: Target | None = None,
+        unrendered: str | None = None,
     ) -> None:
         self.callback_id = callback_id
         self.tenant_id = tenant_id
@@ -68,7 +77,16 @@ class Item:
         # The fence; moves when the recorder renews it.
         self.lease = lease
         self.leased_at = time.monotonic()
-        # Attempts made before this one, and the moment of the first.
+        # The webhook's own endpoint when this goes to its failover URL.
+        self.home = home
+        # Where this one goes: the destination's, unless the URL has references in it.
+        self.target = target or destination.target
+        # The webhook-id of the request, once it carries several events.
+        self.batch: str | None = None
+        # Why there is no body, a sentence for the tenant: the callback ends without a request.
+        self.unrendered = unrendered
+        # Attempts of earlier rounds; attempts made before this one in this round, and the moment of the first.
+        self.base = base
         self.attempt = attempt
         self.first_attempt_at = first_attempt_at
         # When this attempt began: Unix time to be told, monotonic time to be measured from.
@@ -79,15 +97,33 @@ class Item:
 class Lane:
     """One endpoint's place in the dispatcher."""
 
-    __slots__ = ("active", "idle", "parallel", "waiting")
+    __slots__ = ("active", "groups", "idle", "parallel", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[Item] = deque()
+        # What may go now, as soon as there is room; and what waits for others to go with.
+        self.waiting: deque[Sendable] = deque()
+        self.groups: dict[Hashable, Group] = {}
         self.idle: list[Connection] = []
         self.active = 0
         self.parallel = FIRST_PARALLEL
 
+    def empty(self) -> list[Item]:
+        """Take out all that is not under way."""
+        items: list[Item] = []
+        for each in self.waiting:
+            if isinstance(each, Batch):
+                items.extend(each.items)
+            else:
+                items.append(each)
+        for group in self.groups.values():
+            items.extend(group.leave())
+        self.waiting.clear()
+        self.groups.clear()
+        return items
 
+
+# What one request carries.
+Sendable = Item | Batch
 # Told of an attempt's end, and the seconds it took; and of callbacks given back untried.
 Report = Callable[[Item, Outcome, float], None]
 GiveBack = Callable[[Sequence[Item]], None]
@@ -117,6 +153,12 @@ class Dispatcher:
         """Send these, each as soon as its endpoint has room."""
         self._loop.call_soon_threadsafe(self._take, items)
 
+    def release(self, endpoint: str) -> None:
+        """Give back what waits for an endpoint; what is under way goes on. May be called from any thread."""
+        # Nothing waits any more once the loop has ended.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._release, endpoint)
+
     def stop(self, *, seconds: float) -> None:
         """Give back what waits, wait ``seconds`` at most for what is under way, give back the rest."""
         if not self._thread.is_alive():
@@ -141,30 +183,69 @@ class Dispatcher:
             return
         touched = {}
         for item in items:
+            if item.unrendered is not None:
+                item.started = time.time()
+                self._report(item, Outcome(outcomes.TEMPLATE, error=item.unrendered), 0.0)
+                continue
             lane = self._lanes.get(item.endpoint)
             if lane is None:
                 lane = self._lanes[item.endpoint] = Lane()
-            lane.waiting.append(item)
+            if item.destination.batch_events > 1:
+                self._gather(lane, item)
+            else:
+                lane.waiting.append(item)
             touched[item.endpoint] = lane
         for lane in touched.values():
             self._pump(lane)
 
+    def _gather(self, lane: Lane, item: Item) -> None:
+        """Put an item to those that it may go with."""
+        key = batching.key(item)
+        group = lane.groups.get(key)
+        if group is not None and not group.takes(item):
+            self._close(lane, key)
+            group = None
+        if group is None:
+            group = lane.groups[key] = Group()
+            group.timer = self._loop.call_later(item.destination.batch_seconds, self._overdue, lane, group)
+        if group.add(item):
+            self._close(lane, key)
+
+    def _overdue(self, lane: Lane, group: Group) -> None:
+        group.overdue = True
+        self._pump(lane)
+
+    def _close(self, lane: Lane, key: Hashable) -> None:
+        """The group waits for nobody any more."""
+        lane.waiting.append(Batch(lane.groups.pop(key).leave()))
+
+    def _close_overdue(self, lane: Lane) -> bool:
+        """Close the first overdue group, which gathered on while there was no room; whether there was one."""
+        for key, group in lane.groups.items():
+            if group.overdue:
+                self._close(lane, key)
+                return True
+        return False
+
     def _pump(self, lane: Lane) -> None:
         """Start what the lane has room for."""
-        while lane.waiting and lane.active < lane.parallel:
+        while lane.active < lane.parallel:
+            if not lane.waiting and not (lane.groups and self._close_overdue(lane)):
+                return
             item = lane.waiting.popleft()
             lane.active += 1
             self._active += 1
             item.started = time.time()
             item.began = time.monotonic()
-            item.began = time.monotonic()
+            if isinstance(item, Batch):
+                item.begin()
             self._start(lane, item, self._loop.time() + item.destination.deadline)
 
-    def _start(self, lane: Lane, item: Item, deadline: float) -> None:
+    def _start(self, lane: Lane, item: Sendable, deadline: float) -> None:
         now = time.monotonic()
         while lane.idle:
             connection = lane.idle.pop()
-            if connection.fresh(now=now):
+            if connection.fresh(now=now) and connection.leads_to(item.target):
                 self._send(lane, item, connection, deadline)
                 return
             connection.abort()
@@ -172,10 +253,10 @@ class Dispatcher:
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, lane: Lane, item: Item, deadline: float) -> None:
+    async def _connect(self, lane: Lane, item: Sendable, deadline: float) -> None:
         assert self._connector is not None
         try:
-            connection = await self._connector.open(target=item.destination.target, deadline=deadline)
+            connection = await self._connector.open(target=item.target, deadline=deadline)
         except CallbackError as error:
             self._end(lane, item, Outcome(error.outcome, error=str(error)))
         except Exception as error:
@@ -185,17 +266,22 @@ class Dispatcher:
         else:
             self._send(lane, item, connection, deadline)
 
-    def _send(self, lane: Lane, item: Item, connection: Connection, deadline: float) -> None:
+    def _send(self, lane: Lane, item: Sendable, connection: Connection, deadline: float) -> None:
+        try:
+            data = request(item=item, timestamp=int(time.time()))
+        except Exception as error:
+            log.exception("callback.sign_failed", callback_id=item.callback_id)
+            lane.idle.append(connection)
+            # Not from within: the end of one starts the next.
+            self._loop.call_soon(self._end, lane, item, Outcome("error", error=type(error).__name__))
+            return
         timer = self._loop.call_at(deadline, self._expire, lane, item, connection)
-        connection.send(
-            request=request(item=item, timestamp=int(time.time())),
-            on_done=partial(self._done, lane, item, connection, timer, deadline),
-        )
+        connection.send(request=data, on_done=partial(self._done, lane, item, connection, timer, deadline))
 
     def _done(
         self,
         lane: Lane,
-        item: Item,
+        item: Sendable,
         connection: Connection,
         timer: asyncio.TimerHandle,
         deadline: float,
@@ -205,7 +291,7 @@ class Dispatcher:
         if isinstance(result, Response):
             if connection.is_open:
                 lane.idle.append(connection)
-            self._end(lane, item, outcomes.of(result))
+            self._end(lane, item, outcomes.of(result, format=item.destination.format))
         elif connection.used and not connection.answering and not self._stopping:
             # A kept connection that the peer had just closed: nothing was answered, so ask again on a new one.
             self._discard_idle(lane)
@@ -213,21 +299,26 @@ class Dispatcher:
         else:
             self._end(lane, item, Outcome(result.outcome, error=str(result)))
 
-    def _expire(self, lane: Lane, item: Item, connection: Connection) -> None:
+    def _expire(self, lane: Lane, item: Sendable, connection: Connection) -> None:
         status = connection.expire()
         late = TimedOut(f"no whole answer within {item.destination.deadline:g} s")
         self._end(lane, item, Outcome(late.outcome, status, error=str(late)))
 
-    def _end(self, lane: Lane, item: Item, outcome: Outcome) -> None:
+    def _end(self, lane: Lane, item: Sendable, outcome: Outcome) -> None:
         lane.active -= 1
         self._active -= 1
-        self._report(item, outcome, time.monotonic() - item.began)
+        took = time.monotonic() - item.began
+        if isinstance(item, Batch):
+            for each in item.items:
+                self._report(each, outcome, took)
+        else:
+            self._report(item, outcome, took)
         if outcome.delivered:
             if lane.parallel < MOST_PARALLEL:
                 lane.parallel += 1
         else:
             self._slow_down(lane, outcome)
-        if lane.waiting:
+        if lane.waiting or lane.groups:
             self._pump(lane)
 
     def _slow_down(self, lane: Lane, outcome: Outcome) -> None:
@@ -235,10 +326,17 @@ class Dispatcher:
         slow = outcome.word in outcomes.SLOW
         if slow:
             lane.parallel = max(1, lane.parallel // 2)
-        if lane.waiting and (slow or outcome.retry_after or outcome.word == outcomes.GONE):
-            waiting = list(lane.waiting)
-            lane.waiting.clear()
-            self._give_back(waiting)
+        if slow or outcome.retry_after or outcome.word == outcomes.GONE:
+            self._return(lane)
+
+    def _return(self, lane: Lane) -> None:
+        if items := lane.empty():
+            self._give_back(items)
+
+    def _release(self, endpoint: str) -> None:
+        lane = self._lanes.get(endpoint)
+        if lane is not None:
+            self._return(lane)
 
     def _discard_idle(self, lane: Lane) -> None:
         while lane.idle:
@@ -255,7 +353,7 @@ class Dispatcher:
                 else:
                     connection.abort()
             lane.idle = keep
-            if not (keep or lane.active or lane.waiting):
+            if not (keep or lane.active or lane.waiting or lane.groups):
                 del self._lanes[endpoint]
         self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
@@ -263,8 +361,7 @@ class Dispatcher:
         if not self._stopping:
             self._stopping = True
             for lane in self._lanes.values():
-                self._give_back(list(lane.waiting))
-                lane.waiting.clear()
+                self._return(lane)
                 self._discard_idle(lane)
         if self._active and time.monotonic() < by:
             self._loop.call_later(0.02, self._stop, by)
@@ -277,23 +374,24 @@ class Dispatcher:
         self._loop.call_later(0.05, self._loop.stop)
 
 
-def request(*, item: Item, timestamp: int) -> bytes:
-    """The bytes of one attempt: the target's head, the signature of this moment, the body."""
-    destination = item.destination
+def request(*, item: Sendable, timestamp: int) -> bytes:
+    """The bytes of one attempt: the target's head, the signatures of this moment, the body.
+
+    ``timestamp`` is Unix time in whole seconds.
+    """
+    destination, body = item.destination, item.body
     event_id = item.event_id.encode()
     signature = signing.sign(
-        keys=destination.keys(timestamp), message_id=event_id, timestamp=timestamp, body=item.body
+        keys=destination.keys(timestamp), message_id=event_id, timestamp=timestamp, body=body
     )
+    head = item.target.head
+    if body:
+        head = b"%bContent-Type: %b\r\n" % (head, destination.content_type)
+    if destination.also_sign is not None:
+        date = formatdate(timestamp, usegmt=True).encode()
+        line = head[: head.index(b"\r\n")]
+        head = b"%bDate: %b\r\n%b" % (head, date, destination.also_sign(line, date, body))
     return (
-        b"%bContent-Type: %b\r\nContent-Length: %d\r\n"
-        b"webhook-id: %b\r\nwebhook-timestamp: %d\r\nwebhook-signature: %b\r\n\r\n%b"
-        % (
-            destination.target.head,
-            destination.content_type,
-            len(item.body),
-            event_id,
-            timestamp,
-            signature,
-            item.body,
-        )
+        b"%bContent-Length: %d\r\nwebhook-id: %b\r\nwebhook-timestamp: %d\r\nwebhook-signature: %b\r\n\r\n%b"
+        % (head, len(body), event_id, timestamp, signature, body)
     )

@@ -15,22 +15,24 @@ from gateway.hooks import Fact
 from webhooks import catalogue, destinations
 from webhooks.models.callback import State
 
-_WEBHOOKS = "SELECT id, tenant_id, events, active FROM webhooks_webhook WHERE tenant_id = ANY(%s)"
+_WEBHOOKS = "SELECT id, tenant_id, events, active, ordered FROM webhooks_webhook WHERE tenant_id = ANY(%s)"
 _SMS = "SELECT id FROM gateway_message WHERE id = ANY(%s) AND channel = 'sms'"
 _INBOUND_SMS = "SELECT id FROM gateway_inboundmessage WHERE id = ANY(%s) AND channel = 'sms'"
 _WRITE = """
 WITH r AS (
     SELECT * FROM unnest(%(ids)s::uuid[], %(tenants)s::bigint[], %(endpoints)s::uuid[], %(events)s::uuid[],
-                         %(messages)s::uuid[], %(types)s::text[], %(states)s::text[])
-        AS r(id, tenant_id, endpoint, event_id, message_id, type, state)
+                         %(messages)s::uuid[], %(types)s::text[], %(states)s::text[], %(ordered)s::bool[])
+        AS r(id, tenant_id, endpoint, event_id, message_id, type, state, ordered)
 ), written AS (
     INSERT INTO webhooks_callback (id, tenant_id, endpoint, event_id, message_id, type, state, attempts)
     SELECT id, tenant_id, endpoint, event_id, message_id, type, state, 0 FROM r
 )
 INSERT INTO webhooks_duecallback (callback_id, tenant_id, endpoint, event_id, message_id, next_attempt_at,
-                                  leased, attempt)
+                                  leased, ordered, attempt, first_attempt_at)
 SELECT id, tenant_id, endpoint, event_id, message_id,
-       CASE state WHEN 'held' THEN '9999-01-01 00:00:00+00' ELSE now() END, false, 0
+       CASE state WHEN 'held' THEN '9999-01-01 00:00:00+00' ELSE now() END, false, ordered, 0,
+       -- of one that is held: since when
+       CASE state WHEN 'held' THEN now() END
 FROM r
 """
 
@@ -44,7 +46,8 @@ class _Wish(NamedTuple):
 
     endpoint: UUID
     state: str
-    sms_only: bool
+    sms_only: bool = False
+    ordered: bool = False
 
 
 def fan_out(facts: Sequence[Fact]) -> None:
@@ -53,20 +56,20 @@ def fan_out(facts: Sequence[Fact]) -> None:
     To be called in the transaction that wrote the events; a webhook that is inactive has its callbacks held.
     """
     wishes = _wishes({fact.tenant_id for fact in facts})
-    rows: list[tuple[Fact, UUID, str]] = []
+    rows: list[tuple[Fact, _Wish]] = []
     texts: list[tuple[Fact, _Wish]] = []
     for fact in facts:
         if fact.callback_url and fact.type != _KNOWN:
             endpoint = destinations.of_host(tenant_id=fact.tenant_id, url=fact.callback_url)
-            rows.append((fact, endpoint, State.OPEN.value))
+            rows.append((fact, _Wish(endpoint, State.OPEN.value)))
         for wish in wishes.get((fact.tenant_id, fact.type), ()):
             if wish.sms_only:
                 texts.append((fact, wish))
-            else:
-                rows.append((fact, wish.endpoint, wish.state))
+            elif fact.type != catalogue.DISABLED or fact.message_id != wish.endpoint:
+                rows.append((fact, wish))
     if texts:
         sms = _of_sms([fact for fact, _wish in texts])
-        rows.extend((fact, wish.endpoint, wish.state) for fact, wish in texts if fact.message_id in sms)
+        rows.extend((fact, wish) for fact, wish in texts if fact.message_id in sms)
     if rows:
         _write(rows)
 
@@ -76,12 +79,12 @@ def _wishes(tenant_ids: Iterable[int]) -> dict[tuple[int, str], list[_Wish]]:
     found: dict[tuple[int, str], list[_Wish]] = {}
     with connection.cursor() as cursor:
         cursor.execute(_WEBHOOKS, [list(tenant_ids)])
-        for endpoint, tenant_id, names, active in cursor.fetchall():
+        for endpoint, tenant_id, names, active, ordered in cursor.fetchall():
             state = State.OPEN.value if active else State.HELD.value
             own = {name for name in names if name in catalogue.OWN}
             foreign = {type_ for name in names if (type_ := catalogue.MESSAGEMEDIA.get(name)) is not None}
             for type_ in own | foreign:
-                wish = _Wish(endpoint, state, sms_only=type_ not in own)
+                wish = _Wish(endpoint, state, type_ not in own, ordered)
                 found.setdefault((tenant_id, type_), []).append(wish)
     return found
 
@@ -99,17 +102,18 @@ def _of_sms(facts: Sequence[Fact]) -> set[UUID]:
     return found
 
 
-def _write(rows: Sequence[tuple[Fact, UUID, str]]) -> None:
+def _write(rows: Sequence[tuple[Fact, _Wish]]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             _WRITE,
             {
                 "ids": arrays.plain(ids.texts(len(rows))),
-                "tenants": arrays.numbers(fact.tenant_id for fact, _endpoint, _state in rows),
-                "endpoints": arrays.uuids(endpoint for _fact, endpoint, _state in rows),
-                "events": arrays.uuids(fact.event_id for fact, _endpoint, _state in rows),
-                "messages": arrays.uuids(fact.message_id for fact, _endpoint, _state in rows),
-                "types": arrays.texts([fact.type for fact, _endpoint, _state in rows]),
-                "states": arrays.texts([state for _fact, _endpoint, state in rows]),
+                "tenants": arrays.numbers(fact.tenant_id for fact, _wish in rows),
+                "endpoints": arrays.uuids(wish.endpoint for _fact, wish in rows),
+                "events": arrays.uuids(fact.event_id for fact, _wish in rows),
+                "messages": arrays.uuids(fact.message_id for fact, _wish in rows),
+                "types": arrays.texts([fact.type for fact, _wish in rows]),
+                "states": arrays.texts([wish.state for _fact, wish in rows]),
+                "ordered": arrays.plain("t" if wish.ordered else "f" for _fact, wish in rows),
             },
         )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from webhooks import outcomes
 from webhooks.models.callback import State
 
 _CALLBACKS = """
@@ -51,6 +52,9 @@ def _line(
     outcome: str | None,
     error: str | None,
 ) -> dict[str, Any]:
+    # One that was delivered and is to be sent again has not failed.
+    if state == State.OPEN.value and outcome == outcomes.DELIVERED:
+        state = State.DELIVERED.value
     return {
         "type": _TYPES[state],
         "occurredAt": attempted_at,

@@ -1,7 +1,9 @@
 """HTTP/1.1 responses, RFC 9112, as far as a client of callbacks needs them. Pure: bytes in, a response out.
 
-Everything an endpoint sends is bounded: its header by :data:`MAX_HEAD`, what is read of its body by
-:data:`MAX_BODY`, what is kept of it by :data:`KEPT_BODY`.
+Everything an endpoint sends is bounded: its header, interim answers before it included, by :data:`MAX_HEAD`; what
+is read of its body by :data:`MAX_BODY`, or twice that on the wire where chunks are tiny; what is kept of it by
+:data:`KEPT_BODY`. A longer body ends the answer and the connection, not the attempt. Content codings are not undone:
+a body that unpacks to gigabytes is the few bytes that came.
 """
 
 from dataclasses import dataclass
@@ -17,12 +19,16 @@ _NO_BODY = frozenset({204, 304})
 
 @dataclass(slots=True)
 class Response:
-    """A whole answer. ``body`` is cut at :data:`KEPT_BODY`; ``reusable``: the connection may be used again."""
+    """A whole answer. ``body`` is cut at :data:`KEPT_BODY`; ``length`` is what was read of it, in bytes.
+
+    ``reusable``: the connection may be used again.
+    """
 
     status: int
     body: bytes
     retry_after: str | None
     reusable: bool
+    length: int = 0
 
 
 class ResponseReader:
@@ -32,11 +38,12 @@ class ResponseReader:
         "_buffer",
         "_chunked",
         "_close",
+        "_interim",
         "_kept",
         "_left",
         "_read",
         "_retry_after",
-        "_state",
+        "_wire",
         "status",
     )
 
@@ -46,6 +53,9 @@ class ResponseReader:
         self._buffer = b""
         self._chunked = False
         self._close = False
+        # Bytes of interim answers so far, and of a chunked body with all that is around its chunks.
+        self._interim = 0
+        self._wire = 0
         # Bytes of the body still to come; None: until the connection closes.
         self._left: int | None = None
         self._kept: list[bytes] = []
@@ -64,18 +74,27 @@ class ResponseReader:
             ProtocolFailed: the bytes are not an answer that HTTP/1.1 allows.
         """
         if self.status is None:
-            buffer = self._buffer + data if self._buffer else data
-            end = buffer.find(b"\r\n\r\n")
-            if end < 0:
-                self._await_head(buffer)
+            found = self._feed_head(self._buffer + data if self._buffer else data)
+            if found is None:
                 return None
-            data = buffer[end + 4 :]
-            self._buffer = b""
-            if not self._head(buffer[: end + 2]):
-                return self.feed(data) if data else None
+            data = found
         if self._chunked:
             return self._feed_chunks(data)
         return self._feed_plain(data)
+
+    def _feed_head(self, buffer: bytes) -> bytes | None:
+        """What follows the header; None while it, or the real one after interim answers, is not whole."""
+        at = 0
+        while (end := buffer.find(b"\r\n\r\n", at)) >= 0:
+            if self._head(buffer[at : end + 2]):
+                self._buffer = b""
+                return buffer[end + 4 :]
+            self._interim += end + 4 - at
+            if self._interim > MAX_HEAD:
+                raise ProtocolFailed("the answer does not begin")
+            at = end + 4
+        self._await_head(buffer[at:])
+        return None
 
     def eof(self) -> Response:
         """The peer closed the connection.
@@ -152,29 +171,31 @@ class ResponseReader:
         return self._done(reusable=False) if self._read > MAX_BODY else None
 
     def _feed_chunks(self, data: bytes) -> Response | None:
-        buffer = self._buffer + data
+        buffer, at = self._buffer + data if self._buffer else data, 0
+        self._wire += len(data)
         while self._read <= MAX_BODY:
-            end = buffer.find(b"\r\n")
+            end = buffer.find(b"\r\n", at, at + _CHUNK_LINE)
             if end < 0:
-                if len(buffer) > _CHUNK_LINE:
+                if len(buffer) - at >= _CHUNK_LINE:
                     raise ProtocolFailed("a chunk has no length")
                 break
-            size = _chunk_size(buffer[:end])
+            size = _chunk_size(buffer[at:end])
             if size == 0:
-                return self._trailer(buffer, end)
-            if size > MAX_BODY or len(buffer) < end + size + 4:
+                return self._trailer(buffer[at:], end - at)
+            begin, stop = end + 2, end + 2 + size
+            if len(buffer) < stop + 2:
                 # A chunk in the making counts at once: a dripped huge one must not fill memory.
-                if size > MAX_BODY or self._read + len(buffer) > MAX_BODY + _CHUNK_LINE:
-                    self._keep(buffer[end + 2 :])
+                if self._read + len(buffer) - begin > MAX_BODY:
+                    self._keep(buffer[begin:stop])
                     return self._done(reusable=False)
                 break
-            if buffer[end + 2 + size : end + 4 + size] != b"\r\n":
+            if buffer[stop : stop + 2] != b"\r\n":
                 raise ProtocolFailed("a chunk is not as long as it says")
-            self._keep(buffer[end + 2 : end + 2 + size])
-            buffer = buffer[end + 4 + size :]
-        else:
+            self._keep(buffer[begin:stop])
+            at = stop + 2
+        if self._read > MAX_BODY or self._wire > 2 * MAX_BODY:
             return self._done(reusable=False)
-        self._buffer = buffer
+        self._buffer = buffer[at:]
         return None
 
     def _trailer(self, buffer: bytes, end: int) -> Response | None:
@@ -194,7 +215,8 @@ class ResponseReader:
 
     def _done(self, *, reusable: bool) -> Response:
         assert self.status is not None
-        return Response(self.status, b"".join(self._kept), self._retry_after, reusable and not self._close)
+        body = b"".join(self._kept)
+        return Response(self.status, body, self._retry_after, reusable and not self._close, self._read)
 
 
 def _values(head: bytes, name: bytes) -> bytes:

@@ -9,6 +9,10 @@ DELIVERED = "delivered"
 GONE = "gone"
 REDIRECT = "redirect"
 STATUS = "status"
+UNEXPECTED_BODY = "unexpected_body"
+# The body could not be rendered: no request was made.
+TEMPLATE = "template"
+OCTOPUSH = "octopush"
 # The endpoint, not the callback, is at fault: send it less at once.
 SLOW = frozenset({"timeout", "connect"})
 
@@ -28,10 +32,16 @@ class Outcome:
         return self.word == DELIVERED
 
 
-def of(response: Response) -> Outcome:
-    """2xx is success, 410 ends the subscription, a redirect is not followed; only 429 and 503 may ask for time."""
+def of(response: Response, *, format: str) -> Outcome:  # noqa: A002 - the webhook's word
+    """2xx is success, 410 ends the subscription, a redirect is not followed; only 429 and 503 may ask for time.
+
+    In format ``octopush`` an answer must be empty (dev.octopush.com, "Callbacks": "must not display anything").
+    """
     status = response.status
     if 200 <= status < 300:
+        if format == OCTOPUSH and response.length:
+            error = "the endpoint answered with a body, which this format does not allow"
+            return Outcome(UNEXPECTED_BODY, status, response.body, error=error)
         return Outcome(DELIVERED, status, response.body)
     if status == 410:
         return Outcome(GONE, status, response.body, error="the endpoint says that it is gone")

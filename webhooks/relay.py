@@ -14,6 +14,7 @@ from celery import current_app
 from django.db import connection
 from kombu.exceptions import OperationalError as BrokerAway
 
+from webhooks import breaker
 from webhooks.leases import DEFAULT_CAP, LEASE_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 MOST_LEASED = 2500
 # An endpoint may always have this many, however much the others have taken.
 ASSURED = 8
+# A webhook that takes several events in one request may have so many requests full.
+BATCHES = 4
 # Ids in one task.
 CHUNK = 200
 # Seconds between two claims under load: a few tasks with many ids cost less than many with few.
@@ -46,7 +49,10 @@ SELECT endpoint, next_attempt_at <= now() FROM heads WHERE next_attempt_at <= no
 # Leases are counted in the index range that they lie in: a dead relay's or worker's end by themselves, where a
 # counter would stay wrong. That a lease is lost with the server costs a second attempt at most, so the commit
 # does not wait for the disk.
-_CLAIM = """
+#
+# An endpoint whose circuit is open gets one at a time, when its pause is over; locking its row first keeps a second
+# relay from a second probe. What is ordered waits while an earlier one of its message and webhook is to be made.
+_CLAIM = f"""
 WITH busy AS MATERIALIZED (
     SELECT e.endpoint, e.due,
            (SELECT count(*) FROM webhooks_duecallback d
@@ -55,20 +61,38 @@ WITH busy AS MATERIALIZED (
     FROM unnest(%(endpoints)s::uuid[], %(due)s::bool[]) AS e(endpoint, due)
 ), total AS (
     SELECT (%(most)s - sum(leased)) / greatest(1, count(*) FILTER (WHERE due)) AS share FROM busy
+), probes AS MATERIALIZED (
+    SELECT e.id FROM busy b JOIN webhooks_endpoint e ON e.id = b.endpoint
+    WHERE b.due AND b.leased = 0 AND e.opened_at IS NOT NULL AND coalesce(e.paused_until <= now(), true)
+    FOR UPDATE OF e SKIP LOCKED
 ), rooms AS (
     SELECT b.endpoint,
-           least(coalesce(s.cap, %(cap)s) - b.leased, greatest(t.share, %(assured)s - b.leased))::int AS room
-    FROM busy b CROSS JOIN total t LEFT JOIN webhooks_endpoint s ON s.id = b.endpoint
-    WHERE b.due AND (s.paused_until IS NULL OR s.paused_until <= now())
+           CASE WHEN s.opened_at IS NOT NULL THEN 1
+                ELSE least(greatest(coalesce(s.cap, %(cap)s), {BATCHES} * coalesce(w.batch_max_events, 0)) - b.leased,
+                           greatest(t.share, %(assured)s - b.leased)) END::int AS room
+    FROM busy b CROSS JOIN total t
+    LEFT JOIN webhooks_endpoint s ON s.id = b.endpoint
+    LEFT JOIN webhooks_webhook w ON w.id = b.endpoint
+    WHERE b.due AND CASE WHEN s.opened_at IS NULL THEN coalesce(s.paused_until <= now(), true)
+                         ELSE b.endpoint IN (SELECT id FROM probes) END
 ), picked AS MATERIALIZED (
-    SELECT p.callback_id
+    SELECT p.callback_id, r.endpoint
     FROM rooms r CROSS JOIN LATERAL (
         SELECT callback_id FROM webhooks_duecallback d
         WHERE d.endpoint = r.endpoint AND d.next_attempt_at <= now()
+          AND (NOT d.ordered OR NOT EXISTS (
+              SELECT 1 FROM webhooks_duecallback b
+              WHERE b.ordered AND b.message_id = d.message_id AND b.callback_id < d.callback_id
+                AND coalesce(b.home, b.endpoint) = coalesce(d.home, d.endpoint)
+          ))
         ORDER BY d.next_attempt_at
         LIMIT greatest(0, r.room)
         FOR UPDATE SKIP LOCKED
     ) p
+), probing AS (
+    UPDATE webhooks_endpoint e
+    SET probes = least(e.probes + 1, 1000), paused_until = {breaker.pause(probes="e.probes + 1")}
+    FROM probes p WHERE e.id = p.id AND p.id IN (SELECT endpoint FROM picked)
 )
 UPDATE webhooks_duecallback d
 SET next_attempt_at = now() + %(lease)s * interval '1 second', leased = true

@@ -1,169 +1,127 @@
-"""Bodies of callbacks. From the event and from what of its message never changes, so every retry is byte-equal."""
+"""Bodies and URLs of callbacks: every format's, every encoding's and the templates'.
 
-from datetime import datetime
-from typing import NamedTuple, cast
+From the event and from what of its message never changes, so that every retry is byte-equal; but for ``$retryCount``
+in a template.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway import statuses
-from gateway.statuses import Status
-from webhooks import catalogue
+from webhooks import destinations, messagemedia_signing, targets
+from webhooks.destinations import WebhookRow
+from webhooks.dispatch import Item
+from webhooks.errors import InvalidTarget
+from webhooks.formats import encodings, messagemedia, octopush, samples, variables
+from webhooks.formats import standard as standard_format
+from webhooks.formats.plans import OCTOPUSH, STANDARD, Plan
+from webhooks.formats.sources import Details, Source, milliseconds
+from webhooks.models import Webhook
+from webhooks.targets import Target
+from webhooks.velocity import TemplateError
+
+__all__ = ["Details", "Source", "milliseconds", "planned", "sample_item", "standard"]
+
+# The body of a webhook without a plan.
+standard = standard_format.render
 
 
-class Source(NamedTuple):
-    """An event with its message. ``data`` and ``metadata`` are JSON texts; ids are texts too."""
+class Rendered(NamedTuple):
+    """``target`` is None where the destination's own will do; ``problem`` says why there is no body."""
 
-    event_id: str
-    type: str
-    status: str | None
-    sequence: int
-    occurred_at: datetime
-    operator: str | None
-    operator_code: str | None
-    error_code: str | None
-    data: str | None
-    message_id: str
-    batch_id: str | None
-    client_message_id: str | None
-    channel: str
-    recipient: str
-    sender: str | None
-    parts: int
-    metadata: str | None
-    callback_url: str | None
+    body: bytes
+    target: Target | None = None
+    problem: str | None = None
 
 
-class _Data(msgspec.Struct, rename="camel"):
-    id: str
-    batch_id: str | None
-    client_message_id: str | None
-    channel: str
-    to: str
-    from_: str | None = msgspec.field(name="from")
-    parts: int
-    status: str | None
-    status_code: int | None
-    error_code: str | None
-    operator: str | None
-    operator_data: msgspec.Raw
-    metadata: msgspec.Raw
-    sequence: int
-    occurred_at: str
+def planned(*, plan: Plan, source: Source, details: Details | None, retries: int) -> Rendered:
+    """The body and the target as a webhook's plan has them.
 
-
-class _Received(msgspec.Struct, rename="camel"):
-    """What ``message.received`` tells; its event's data is this without what the event has itself."""
-
-    channel: str
-    to: str
-    text: str
-    keyword: str | None
-    action: str | None
-    in_reply_to: str | None
-    client_message_id: str | None
-    metadata: msgspec.Raw
-    from_: str = msgspec.field(name="from")
-    id: str = ""
-    operator: str | None = None
-    sequence: int = 0
-    occurred_at: str = ""
-
-
-class _Consent(msgspec.Struct, rename="camel"):
-    """What ``contact.opted_out`` and ``contact.opted_in`` tell; as above."""
-
-    phone: str
-    scope: str
-    sender: str | None
-    reason: str | None
-    text: str | None
-    inbound_id: str | None
-    channel: str
-    sequence: int = 0
-    occurred_at: str = ""
-
-
-class _Body(msgspec.Struct):
-    type: str
-    timestamp: str
-    data: _Data | _Received | _Consent
-
-
-_encode = msgspec.json.Encoder().encode
-_received = msgspec.json.Decoder(_Received).decode
-_consent = msgspec.json.Decoder(_Consent).decode
-_EMPTY = msgspec.Raw(b"{}")
-
-
-def standard(source: Source) -> bytes:
-    """The body of format ``standard`` (Standard Webhooks): ``{"type", "timestamp", "data": {…}}``, JSON.
-
-    ``data`` is the message's unchanging members and the event's own; ``operatorData`` is what the operator said,
-    with its raw code as ``code``. ``sequence`` counts the message's events and orders its callbacks. What handsets
-    bring about has members of its own.
+    ``details`` as far as the plan needs them for this type of event; ``retries`` is how many attempts came before.
     """
-    at = milliseconds(source.occurred_at)
-    if source.type in catalogue.INBOUND:
-        return _encode(_Body(source.type, at, _inbound(source, at)))
-    status = source.status
-    return _encode(
-        _Body(
-            source.type,
-            at,
-            _Data(
-                source.message_id,
-                source.batch_id,
-                source.client_message_id,
-                source.channel,
-                source.recipient,
-                source.sender,
-                source.parts,
-                status,
-                _CODES[status, source.error_code] if (status, source.error_code) in _CODES else _code(source),
-                source.error_code,
-                source.operator,
-                _operator_data(source),
-                _EMPTY if source.metadata is None else msgspec.Raw(source.metadata.encode()),
-                source.sequence,
-                at,
-            ),
-        )
+    if plan.broken is not None:
+        return Rendered(b"", problem=plan.broken)
+    try:
+        known = variables.of(source=source, details=details, retries=retries, names=plan.names)
+        target = None
+        if plan.url is not None:
+            target = targets.read(url=plan.url.render(known), method=plan.method, headers=plan.headers)
+        if plan.method == "GET":
+            return Rendered(b"", target)
+        if plan.template is not None:
+            return Rendered(plan.template.render(known).encode(), target)
+        return Rendered(_body(plan, source, details), target)
+    except (TemplateError, InvalidTarget) as error:
+        return Rendered(b"", problem=str(error))
+
+
+def _body(plan: Plan, source: Source, details: Details | None) -> bytes:
+    found: Mapping[str, Any] | None = None
+    if plan.format == OCTOPUSH:
+        found = octopush.body(source, details)
+    elif plan.format != STANDARD:
+        found = messagemedia.body(source, details or Details(account=""))
+    if found is None:
+        body = standard(source)
+        if plan.encoding == encodings.JSON:
+            return body
+        found = msgspec.json.decode(body)
+        if plan.encoding == encodings.FORM:
+            found = {"type": found["type"], "timestamp": found["timestamp"], **found["data"]}
+    return encodings.encode(found, encoding=plan.encoding)
+
+
+def sample_item(webhook: Webhook, event: str) -> Item:
+    """A callback of a webhook with sample data of an event, complete, for a test call; its lease is nobody's.
+
+    Raises:
+        ValueError: there is no such event.
+        InvalidTarget: the webhook's URL or a header cannot be used.
+    """
+    source = samples.source(event)
+    signers = messagemedia_signing.of_tenants(tenant_ids=[webhook.tenant_id])
+    destination = destinations.of_webhook(_row(webhook), also_sign=signers.get(webhook.tenant_id))
+    rendered = Rendered(b"")
+    if destination.plan is None:
+        rendered = Rendered(standard(source))
+    else:
+        details = samples.details(webhook.tenant.slug)
+        rendered = planned(plan=destination.plan, source=source, details=details, retries=0)
+    return Item(
+        callback_id=source.event_id,
+        tenant_id=webhook.tenant_id,
+        endpoint=str(webhook.pk),
+        event_id=source.event_id,
+        body=rendered.body,
+        destination=destination,
+        lease=datetime.now(tz=UTC),
+        attempt=0,
+        first_attempt_at=None,
+        target=rendered.target,
+        unrendered=rendered.problem,
     )
 
 
-def _inbound(source: Source, at: str) -> "_Received | _Consent":
-    data = source.data or "{}"
-    if source.type != catalogue.RECEIVED:
-        return msgspec.structs.replace(_consent(data), sequence=source.sequence, occurred_at=at)
-    return msgspec.structs.replace(
-        _received(data),
-        id=source.message_id,
-        operator=source.operator,
-        sequence=source.sequence,
-        occurred_at=at,
+def _row(webhook: Webhook) -> WebhookRow:
+    previous = webhook.previous_secret
+    return WebhookRow(
+        id=str(webhook.pk),
+        url=webhook.url,
+        method=webhook.method,
+        encoding=webhook.encoding,
+        format=webhook.format,
+        template=webhook.template,
+        headers=msgspec.json.encode(webhook.headers).decode(),
+        failover_url=webhook.failover_url,
+        batch_max_events=webhook.batch_max_events,
+        batch_max_delay_ms=webhook.batch_max_delay_ms,
+        read_timeout=webhook.read_timeout,
+        retries=webhook.retries,
+        retry_delay=webhook.retry_delay,
+        secret=bytes(webhook.secret),
+        previous_secret=None if previous is None else bytes(previous),
+        previous_secret_until=webhook.previous_secret_until,
+        active=webhook.active,
     )
-
-
-_CODES: dict[tuple[str | None, str | None], int | None] = {
-    (status.value, None): code for status, code in statuses.CODES.items()
-}
-
-
-def _code(source: Source) -> int | None:
-    if source.status is None:
-        return None
-    return statuses.code(status=Status(source.status), error_code=source.error_code)
-
-
-def _operator_data(source: Source) -> msgspec.Raw:
-    if source.operator_code is None:
-        return _EMPTY if source.data is None else msgspec.Raw(source.data.encode())
-    code = {"code": source.operator_code}
-    if source.data is None:
-        return msgspec.Raw(_encode(code))
-    return msgspec.Raw(_encode(cast("dict[str, object]", msgspec.json.decode(source.data)) | code))
-
-
-def milliseconds(at: datetime) -> str:
-    """ISO 8601 with milliseconds and ``Z``, of an aware time in UTC."""
-    return at.isoformat(timespec="milliseconds")[:-6] + "Z"

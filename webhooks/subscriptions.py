@@ -1,7 +1,7 @@
 """Making, changing and removing webhooks. Nothing is resolved or called here: addresses are checked at delivery."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,20 +9,13 @@ from django.db import IntegrityError, transaction
 
 from gateway import errors, sealing
 from gateway.errors import Detail
-from webhooks import catalogue, holding, signing, targets
-from webhooks.errors import InvalidTarget
-from webhooks.models import Webhook
+from webhooks import holding, terms
+from webhooks.models import Endpoint, Webhook
 
-METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
-ENCODINGS = ("JSON", "FORM_ENCODED", "XML")
-FORMATS = ("standard", "messagemedia", "octopush")
-LONGEST_URL = 1000
-LONGEST_HEADER_NAME = 200
-LONGEST_HEADER_VALUE = 1000
-MOST_HEADERS = 50
-# name: (least, most); what only creation takes, as MessageMedia has it.
-_NUMBERS = {"read_timeout": (1, 60_000), "retries": (0, 5), "retry_delay": (5, 60)}
-_REFERENCE = re.compile(r"\$!?\{?[A-Za-z]")
+# How long a secret signs beside the one that took its place.
+OVERLAP = timedelta(hours=24)
+# Columns whose change may mend what made an endpoint fail.
+_MENDING = ("url", "failover_url", "method", "encoding", "headers", "format", "template")
 
 
 class AlreadyExists(errors.Conflict):
@@ -38,57 +31,70 @@ def create(*, tenant_id: int, members: Mapping[str, Any]) -> tuple[Webhook, str]
         The webhook and its signing secret in the clear, to be shown this once.
 
     Raises:
-        errors.Invalid: a member is missing or wrong.
-        errors.FeatureNotAvailable: it asks for what is not rendered yet.
+        errors.Invalid: a member is missing or wrong, or some do not go together.
         AlreadyExists: the tenant has one with this URL and method.
     """
     given = _given(members)
-    wrong = [
-        Detail(name, "REQUIRED", f"{name} is required.")
-        for name in ("url", "method", "encoding", "events")
-        if name not in given
-    ]
-    values, more = _read(given)
-    values |= _numbers(given, more)
-    _refuse(wrong + more)
-    values = {"format": "standard", "headers": {}, "active": True} | values
-    _check_available(values)
-    secret = signing.new_secret()
-    sealed = sealing.seal(secret.encode(), context=sealing.CONTEXT_WEBHOOK_SECRET)
+    values, wrong = terms.read(given)
+    times, untimely = terms.schedule(given)
+    secret, insecure = terms.secret(given)
+    _refuse([*terms.missing(given), *wrong, *untimely, *insecure])
+    webhook = Webhook(tenant_id=tenant_id, secret=_sealed(secret), **values, **times)
+    _refuse(terms.clashes(webhook, given=given))
+    _switch(webhook)
     try:
         with transaction.atomic():
-            return Webhook.objects.create(tenant_id=tenant_id, secret=sealed, **values), secret
+            webhook.save(force_insert=True)
     except IntegrityError as error:
         raise AlreadyExists from error
+    return webhook, secret
 
 
 def change(*, webhook: Webhook, members: Mapping[str, Any]) -> Webhook:
     """Set the members given, the others stay; null is not given, and at least one must be.
 
-    A webhook made inactive has its callbacks held, one made active gets those held now.
+    A webhook made inactive has its callbacks held, one made active gets those held now. One that is mended, by
+    another URL say, or said to be active once more, is tried again at once.
 
     Raises:
-        errors.Invalid, errors.FeatureNotAvailable, AlreadyExists: as for :func:`create`.
+        errors.Invalid, AlreadyExists: as for :func:`create`.
+        errors.NotFound: it was removed meanwhile.
     """
     given = _given(members)
-    values, wrong = _read(given)
-    if not given.keys() & _READERS.keys():
+    values, wrong = terms.read(given)
+    if not given.keys() & terms.CHANGEABLE:
         wrong.append(Detail("", "EMPTY", "Nothing is to be changed: every member is absent or null."))
     _refuse(wrong)
-    was_active = webhook.active
-    for name, value in values.items():
-        setattr(webhook, name, value)
-    _check_available({name: getattr(webhook, name) for name in _READERS})
-    if webhook.active != was_active:
-        webhook.disabled_reason = None if webhook.active else "Switched off by its owner."
     try:
         with transaction.atomic():
-            webhook.save()
-            if webhook.active != was_active:
-                (holding.resume if webhook.active else holding.hold)(endpoint=webhook.pk)
+            changed = _locked(webhook)
+            _apply(changed, values, given)
     except IntegrityError as error:
         raise AlreadyExists from error
-    return webhook
+    return changed
+
+
+def rotate(*, webhook: Webhook, members: Mapping[str, Any]) -> tuple[Webhook, str]:
+    """Give it a new secret, ``secret`` where the client brings one; the present one signs beside it for a day.
+
+    Whatever signed beside the present one until now does so no more.
+
+    Returns:
+        The webhook and the new secret in the clear, to be shown this once.
+
+    Raises:
+        errors.Invalid: the secret is none.
+        errors.NotFound: the webhook was removed meanwhile.
+    """
+    secret, wrong = terms.secret(members)
+    _refuse(wrong)
+    with transaction.atomic():
+        rotated = _locked(webhook)
+        rotated.previous_secret = rotated.secret
+        rotated.previous_secret_until = datetime.now(tz=UTC) + OVERLAP
+        rotated.secret = _sealed(secret)
+        rotated.save()
+    return rotated, secret
 
 
 def remove(*, webhook: Webhook) -> None:
@@ -114,153 +120,49 @@ def find(*, tenant_id: int, key: str) -> Webhook:
     return found
 
 
+def endpoints(*, webhooks: Sequence[Webhook]) -> dict[UUID, Endpoint]:
+    """What was learned about where they lead, by webhook; of some nothing was."""
+    return Endpoint.objects.in_bulk([webhook.pk for webhook in webhooks])
+
+
 def _given(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
 def _refuse(wrong: list[Detail]) -> None:
     if wrong:
-        raise errors.Invalid(" ".join(detail.message for detail in wrong), details=wrong)
+        sentences = dict.fromkeys(detail.message for detail in wrong)
+        raise errors.Invalid(" ".join(sentences), details=wrong)
 
 
-def _read(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Detail]]:
-    """The members that both creation and change take, as columns, and what is wrong with them."""
-    values: dict[str, Any] = {}
-    wrong: list[Detail] = []
-    for name, reader in _READERS.items():
-        if name in given:
-            try:
-                values[name] = reader(given[name])
-            except ValueError as error:
-                wrong.append(Detail(name, "INVALID", f"{name} {error}."))
-    return values, wrong
+def _sealed(secret: str) -> bytes:
+    return sealing.seal(secret.encode(), context=sealing.CONTEXT_WEBHOOK_SECRET)
 
 
-def _url(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_URL:
-        raise ValueError(f"must be an http:// or https:// URL of at most {LONGEST_URL} characters")
-    try:
-        targets.read(url=value)
-    except InvalidTarget as error:
-        raise ValueError(f"is not usable: {error}") from error
-    # A unique index holds it, and an index entry has its limit in bytes.
-    if len(value.encode()) > 2 * LONGEST_URL:
-        raise ValueError("must have its other than ASCII characters percent-encoded")
-    return value
+def _locked(webhook: Webhook) -> Webhook:
+    """The row as it is now, and until the transaction ends: it may be switched off at any moment."""
+    found = Webhook.objects.for_tenant(webhook.tenant_id).select_for_update().filter(pk=webhook.pk).first()
+    if not isinstance(found, Webhook):
+        raise errors.NotFound("There is no such webhook.")
+    return found
 
 
-def _method(value: Any) -> str:
-    return _one_of(value, METHODS)
+def _apply(webhook: Webhook, values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    was_active = webhook.active
+    mends = any(getattr(webhook, name) != values[name] for name in _MENDING if name in values)
+    for name, value in values.items():
+        setattr(webhook, name, value)
+    _refuse(terms.clashes(webhook, given=given))
+    if webhook.active != was_active:
+        _switch(webhook)
+    webhook.save()
+    if was_active and not webhook.active:
+        holding.hold(endpoint=webhook.pk)
+    elif webhook.active and (mends or values.get("active")):
+        holding.resume(endpoint=webhook.pk)
 
 
-def _encoding(value: Any) -> str:
-    return _one_of(value, ENCODINGS)
-
-
-def _format(value: Any) -> str:
-    return _one_of(value, FORMATS)
-
-
-def _one_of(value: Any, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise ValueError(f"must be one of {', '.join(choices)}")
-    return str(value)
-
-
-def _events(value: Any) -> list[str]:
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise ValueError("must be a list of at least one event's name")
-    unknown = [name for name in value if not catalogue.is_known(name)]
-    if unknown:
-        raise ValueError(f"has an unknown name: {unknown[0][:50]}")
-    return list(dict.fromkeys(value))
-
-
-def _headers(value: Any) -> dict[str, str]:
-    """Some clients serialise an empty map as a list."""
-    if value == []:
-        return {}
-    if not isinstance(value, dict) or len(value) > MOST_HEADERS:
-        raise ValueError(f"must be an object of at most {MOST_HEADERS} header names and values")
-    for name, text in value.items():
-        _header(name, text)
-    return value
-
-
-def _header(name: str, value: Any) -> None:
-    if not isinstance(value, str) or len(name) > LONGEST_HEADER_NAME or len(value) > LONGEST_HEADER_VALUE:
-        raise ValueError(
-            f"must have names of at most {LONGEST_HEADER_NAME} and values of at most {LONGEST_HEADER_VALUE}"
-            " characters"
-        )
-    if name.lower() == "content-type":
-        raise ValueError("must not have Content-Type, which follows from encoding")
-    try:
-        targets.check_header(name=name, value=value)
-    except InvalidTarget as error:
-        raise ValueError(f"cannot be sent: {error}") from error
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > 64 * 1024:
-        raise ValueError("must be a string of at most 65,536 characters")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if value is not True and value is not False:
-        raise ValueError("must be true or false")
-    return bool(value)
-
-
-_READERS = {
-    "url": _url,
-    "method": _method,
-    "encoding": _encoding,
-    "events": _events,
-    "headers": _headers,
-    "template": _text,
-    "format": _format,
-    "description": _text,
-    "active": _flag,
-}
-
-
-def _numbers(given: Mapping[str, Any], wrong: list[Detail]) -> dict[str, int]:
-    """The members that only creation takes; adds to ``wrong``."""
-    values: dict[str, int] = {}
-    for name, (least, most) in _NUMBERS.items():
-        value = given.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            message = f"{name} must be a whole number from {least} to {most}."
-            wrong.append(Detail(name, "INVALID", message))
-        else:
-            values[name] = value
-    return values
-
-
-def _check_available(values: Mapping[str, Any]) -> None:
-    """Raises FeatureNotAvailable for what would be sent wrong, rather than send it."""
-    asks = {
-        "template": bool(values.get("template")),
-        "format": values["format"] != "standard",
-        "encoding": values["encoding"] != "JSON",
-        "method": values["method"] == "GET",
-        "url": bool(_REFERENCE.search(values["url"])),
-    }
-    details = [
-        Detail(name, "NOT_AVAILABLE", f"{name}: {_INSTEAD[name]}") for name, asked in asks.items() if asked
-    ]
-    if details:
-        raise errors.FeatureNotAvailable(" ".join(detail.message for detail in details), details=details)
-
-
-_INSTEAD = {
-    "template": "templates are not available yet; leave it out.",
-    "format": "only the format standard is available yet.",
-    "encoding": "only JSON is available yet.",
-    "method": "GET, which has no body, is available with templates only.",
-    "url": "references like $mtId are available with templates only.",
-}
+def _switch(webhook: Webhook) -> None:
+    """Note why and since when it is inactive, if it is."""
+    webhook.disabled_reason = None if webhook.active else "Switched off by its owner."
+    webhook.disabled_at = None if webhook.active else datetime.now(tz=UTC)

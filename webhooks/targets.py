@@ -18,7 +18,9 @@ USER_AGENT = "Trunkline-Callbacks/1"
 _OWN = frozenset(
     {
         "host", "content-length", "transfer-encoding", "connection", "content-type", "expect", "upgrade",
-        "te", "trailer", "keep-alive", "proxy-connection", "webhook-id", "webhook-timestamp", "webhook-signature",
+        "te", "trailer", "keep-alive", "proxy-connection", "date", "webhook-id", "webhook-timestamp",
+        "webhook-signature", "x-messagemedia-key-id", "x-messagemedia-cipher-type", "x-messagemedia-digest-type",
+        "x-messagemedia-signature",
     }
 )  # fmt: skip
 _SAFE = "!#$%&'()*+,/:;=?@[]~"

@@ -24,7 +24,7 @@ class Sending:
     """A dispatcher and a recorder, started and stopped together."""
 
     def __init__(self, *, connector: Connector | None = None) -> None:
-        self.recorder = Recorder()
+        self.recorder = Recorder(release=self._release)
         self.dispatcher = Dispatcher(
             report=self.recorder.report, give_back=self.recorder.give_back, connector=connector
         )
@@ -38,6 +38,9 @@ class Sending:
         fresh = self.recorder.admit(items)
         if fresh:
             self.dispatcher.take(fresh)
+
+    def _release(self, endpoint: str) -> None:
+        self.dispatcher.release(endpoint)
 
     def stop(self, *, seconds: float = DRAIN_SECONDS) -> None:
         """Finish what is under way within ``seconds``, write every outcome, leave the rest to be claimed again."""

@@ -170,20 +170,35 @@ class Bench:
         return measure.Window(lambda: {**self.stack.pids(), **peers}, counted=lambda name: name not in peers)
 
     @contextlib.contextmanager
-    def webhook(self, lane: Lane, *events: str) -> Iterator[None]:
-        """The lane's tenant subscribes the sink to events while the block lasts."""
+    def webhook(self, lane: Lane, *events: str, port: int | None = None, **members: Any) -> Iterator[str]:
+        """The lane's tenant subscribes the sink to events while the block lasts; gives the webhook's id.
+
+        The sink verifies with its secret from now on, unless another of its ports is named.
+        """
+        with self.webhooks(lane, *events, count=1, port=port, told=port is None, **members) as (made,):
+            yield made
+
+    @contextlib.contextmanager
+    def webhooks(
+        self, lane: Lane, *events: str, count: int, port: int | None = None, told: bool = True, **members: Any
+    ) -> Iterator[list[str]]:
+        """So many webhooks of one secret at a port of the sink while the block lasts; gives their ids."""
         root = f"http://127.0.0.1:{self.stack.port}/v1/webhooks/messages"
         headers = {"Authorization": f"Bearer {lane.key}"}
-        url = f"http://127.0.0.1:{self.sink.port}/"
-        wish = {"url": url, "method": "POST", "encoding": "JSON", "events": events}
+        url = f"http://127.0.0.1:{port or self.sink.port}/"
+        wish = {"url": url, "method": "POST", "encoding": "JSON", "events": events, **members}
         made = requests.post(root, json=wish, headers=headers, timeout=10)
         if made.status_code != 201:
             raise BenchError(f"The webhook was refused: {made.status_code} {made.text[:300]}")
-        self.sink.ask(secret=made.json()["secret"])
+        if told:
+            self.sink.ask(secret=made.json()["secret"])
+        first = str(made.json()["id"])
+        copies = ledger.copy_webhook(self.stack.database, first, count=count - 1)
         try:
-            yield
+            yield [first, *copies]
         finally:
-            requests.delete(f"{root}/{made.json()['id']}", headers=headers, timeout=10)
+            ledger.remove_webhooks(self.stack.database, copies)
+            requests.delete(f"{root}/{first}", headers=headers, timeout=60)
 
     def add_worker(self, lane: Lane, name: str) -> None:
         """Another worker of the operators' queues, bound to the lane's operators."""

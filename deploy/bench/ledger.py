@@ -145,3 +145,71 @@ def fill(database: Database, *, count: int, tenant_ids: Sequence[int]) -> None:
     for table in HOT:
         database.execute(f"VACUUM (ANALYZE) {table}")
     database.execute("CHECKPOINT")
+
+
+# Callbacks that are due now, as fan-out leaves them: with an event and a message of their own, an equal number for
+# each endpoint.
+_LAY = """
+WITH numbered AS MATERIALIZED (
+    SELECT n, uuidv7() AS id, uuidv7() AS event, uuidv7() AS callback, clock_timestamp() AS at,
+           (%(endpoints)s::uuid[])[1 + n %% cardinality(%(endpoints)s::uuid[])] AS endpoint
+    FROM generate_series(0, %(count)s - 1) AS n
+), messages AS (
+    INSERT INTO gateway_message (id, tenant_id, channel, recipient, sender, text, encoding, parts, priority,
+        created_at, status, sequence, operator, sent_at, delivered_at)
+    SELECT id, %(tenant)s, 'sms', '+3367' || lpad(n::text, 7, '0'), 'ACME', 'Your order has left our house.', 'GSM-7',
+           1, 1, at, 'delivered', 3, 'stored', at, at
+    FROM numbered
+), events AS (
+    INSERT INTO gateway_event (id, tenant_id, message_id, type, status, sequence, occurred_at, operator,
+        operator_code)
+    SELECT event, %(tenant)s, id, 'message.delivered', 'delivered', 3, at, 'stored', 'DELIVRD:000' FROM numbered
+), callbacks AS (
+    INSERT INTO webhooks_callback (id, tenant_id, event_id, message_id, endpoint, type, state, attempts)
+    SELECT callback, %(tenant)s, event, id, endpoint, 'message.delivered', 'open', 0 FROM numbered
+)
+INSERT INTO webhooks_duecallback (callback_id, tenant_id, endpoint, event_id, message_id, next_attempt_at, leased,
+    attempt)
+SELECT callback, %(tenant)s, endpoint, event, id, now(), false, 0 FROM numbered
+"""
+
+
+def lay(database: Database, *, tenant_id: int, endpoints: Sequence[str], count: int) -> None:
+    """Make `count` callbacks due, shared out among the endpoints (webhook ids) of a tenant."""
+    database.execute(_LAY, {"tenant": tenant_id, "endpoints": list(endpoints), "count": count})
+
+
+def waiting(database: Database, *, endpoint: str) -> int:
+    """How many callbacks an endpoint has still to get."""
+    row = database.execute(
+        "SELECT count(*) FROM webhooks_duecallback WHERE endpoint = %s", [endpoint]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def recorded(database: Database, *, endpoints: Sequence[str]) -> int:
+    """How many attempts are recorded for the callbacks of these endpoints."""
+    row = database.execute(
+        "SELECT count(*) FROM webhooks_attempt a JOIN webhooks_callback c ON c.id = a.id"
+        " WHERE c.endpoint = ANY(%s::uuid[])",
+        [list(endpoints)],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+_COPY = """
+INSERT INTO webhooks_webhook
+SELECT (jsonb_populate_record(w, jsonb_build_object('id', gen_random_uuid(), 'url', w.url || n))).*
+FROM webhooks_webhook w, generate_series(1, %s) AS n
+WHERE w.id = %s
+RETURNING id::text
+"""
+
+
+def copy_webhook(database: Database, webhook_id: str, *, count: int) -> list[str]:
+    """So many more of a webhook, its secret theirs too, each with a path of its own; returns their ids."""
+    return [str(row[0]) for row in database.execute(_COPY, [count, webhook_id]).fetchall()]
+
+
+def remove_webhooks(database: Database, webhook_ids: Sequence[str]) -> None:
+    database.execute("DELETE FROM webhooks_webhook WHERE id = ANY(%s::uuid[])", [list(webhook_ids)])

@@ -98,7 +98,8 @@ class Sink(Peer):
 
     def __init__(self) -> None:
         super().__init__("callback listener", "deploy.bench.sink")
-        self.port = int(self.hear()["port"])
+        ports = self.hear()
+        self.port, self.slow, self.hung = (int(ports[name]) for name in ("port", "slow", "hung"))
 
     def ask(self, **order: str) -> dict[str, Any]:
         self.say(json.dumps(order))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy import load, measure
-from deploy.bench import ledger
+from deploy.bench import dispatching, figures, ledger
 from deploy.bench.lanes import Bench, Lane, reaches, record_lines
 from deploy.measure import Memory, Window
 
@@ -55,25 +55,9 @@ class Run:
             "complete": self.complete,
             "latency_ms": {"accept_call": measure.spread(self.load.latencies), **self.latency},
             **self.more,
-            "cpu_seconds_per_1000": _cpu(self.window, self.job.count),
-            "peak_memory_mb": _peaks(self.window),
+            "cpu_seconds_per_1000": figures.cpu(self.window, self.job.count),
+            "peak_memory_mb": figures.peaks(self.window),
         }
-
-
-def _cpu(window: Window, count: int) -> dict[str, float]:
-    each = {name: round(1000 * seconds / count, 4) for name, seconds in sorted(window.cpu.items())}
-    stack = sum(seconds for name, seconds in window.cpu.items() if window.counted(name))
-    return {**each, "whole stack": round(1000 * stack / count, 4)}
-
-
-def _peaks(window: Window) -> dict[str, Any]:
-    peaks = {name: _megabytes(size) for name, size in sorted(window.peaks.each.items())}
-    return {**peaks, "whole stack": _megabytes(window.peaks.together)}
-
-
-def _megabytes(size: Memory) -> dict[str, float | None]:
-    share = None if size.pss is None else round(size.pss / measure.MEGABYTE, 1)
-    return {"rss": round(size.rss / measure.MEGABYTE, 1), "pss": share}
 
 
 def _accept(bench: Bench, count: int, **options: Any) -> Run:
@@ -280,8 +264,8 @@ def memory(bench: Bench, idle: Memory) -> Result:
         "target": {"idle_mb": 600, "under_load_mb": 900},
         "met": taken["idle"] <= 600 and taken["under_load"] <= 900,
         "measure": "pss: shared pages counted once; rss counts them for each process",
-        **{name: _megabytes(size) for name, size in sizes.items()},
-        "parts_under_load_mb": _peaks(run.window),
+        **{name: figures.megabytes(size) for name, size in sizes.items()},
+        "parts_under_load_mb": figures.peaks(run.window),
         "lost": run.lost,
         "duplicated": run.duplicated,
         "complete": run.complete,
@@ -295,6 +279,8 @@ SINGLE: dict[str, Callable[[Bench], Result]] = {
     "submit": submit,
     "receipts": receipts,
     "callbacks": callbacks,
+    "callback_isolation": dispatching.callback_isolation,
+    "callback_slow": dispatching.callback_slow,
     "slow_smsc": slow_smsc,
     "latency": latency,
 }

@@ -11,7 +11,7 @@ from gateway.api.openapi import METHODS
 from gateway.api.views import Unknown
 
 # The parameters of routes by the names that the document has for them.
-NAMES = {"message_id": "messageId", "key": "id"}
+NAMES = {"message_id": "messageId", "key": "id", "key_id": "key_id"}
 
 
 def document() -> dict[str, Any]:

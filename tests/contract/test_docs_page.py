@@ -122,7 +122,7 @@ def test_runs_every_line_of_curl(live, tmp_path):
         body, _, status = live.run(name, "curl", tmp_path, ID=live.world.ids.get(owner(path), "")).rpartition(
             "\n"
         )
-        if status not in {"200", "201", "204"}:
+        if status not in {"200", "201", "202", "204"}:
             wrong[name] = (status, body[:500])
     assert wrong == {}, json.dumps(wrong, indent=1)
 
@@ -146,10 +146,13 @@ def test_runs_every_program_in_other_languages(live, language, tmp_path):
     assert done.stdout.splitlines() == [f"{name} well" for name, _file, _key in wanted], done.stderr
 
 
-def order(name: str) -> tuple[bool, bool, bool, int]:
-    """What takes something away comes last, from the tip down; opt-outs and imports change what others meet."""
+def order(name: str) -> tuple[bool, bool, bool, bool, int]:
+    """What takes something away comes last, from the tip down; opt-outs and imports change what others meet.
+
+    A replay is canceled first: there is one of a webhook at a time.
+    """
     path, method = CALLS[name]
-    return method == "delete", "opt-outs" in path, "import" in path, -path.count("/")
+    return method == "delete", "opt-outs" in path, "import" in path, "/replays/" not in path, -path.count("/")
 
 
 @pytest.mark.parametrize("language", ["Python", "Node"])

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.models import Tenant
 from tests.webhooks import world
+from tests.webhooks.calling import Caller
 from webhooks import worker
 
 
@@ -23,6 +24,16 @@ def tenant(db) -> Tenant:
 @pytest.fixture
 def other(db) -> Tenant:
     return world.make_tenant("other")
+
+
+@pytest.fixture
+def call(client, tenant) -> Caller:
+    return Caller(client, tenant)
+
+
+@pytest.fixture
+def stranger(client, other) -> Caller:
+    return Caller(client, other)
 
 
 @pytest.fixture

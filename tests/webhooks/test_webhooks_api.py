@@ -1,9 +1,7 @@
-import json
-
 import pytest
 from django.urls import include, path
 
-from gateway import keys
+from tests.webhooks.calling import BASE, BODY, Caller
 from tests.webhooks.world import make_facts, make_webhook
 from webhooks import fanout
 from webhooks.models import Callback, DueCallback, Webhook
@@ -11,39 +9,6 @@ from webhooks.models.due_callback import HELD
 
 urlpatterns = [path("v1/", include("webhooks.api.urls"))]
 pytestmark = pytest.mark.urls(__name__)
-
-BASE = "/v1/webhooks/messages"
-BODY = {
-    "url": "http://webhook.com/asdasd",
-    "method": "POST",
-    "encoding": "JSON",
-    "headers": {"x-your-webhook-custom-header": "custom-value"},
-    "events": ["RECEIVED_SMS", "message.delivered"],
-}
-
-
-class Caller:
-    def __init__(self, client, tenant, permissions=("webhooks:manage",)):
-        self._client = client
-        self._key, _secret = keys.issue(tenant=tenant, name="k", permissions=permissions)
-
-    def __call__(self, method, where="", body=None, **more):
-        text = body if isinstance(body, str) else json.dumps(body)
-        if body is not None:
-            more = {"data": text, "content_type": "application/json"} | more
-        headers = {"Authorization": f"Bearer {self._key}"}
-        response = getattr(self._client, method)(BASE + where, headers=headers, **more)
-        return response.status_code, (response.json() if response.content else None)
-
-
-@pytest.fixture
-def call(client, tenant):
-    return Caller(client, tenant)
-
-
-@pytest.fixture
-def stranger(client, other):
-    return Caller(client, other)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -134,6 +99,14 @@ def test_it_holds_the_callbacks_of_a_webhook_switched_off_and_sends_them_when_it
     assert (on["active"], on["disabledReason"]) == (True, None)
     assert all(row.next_attempt_at < HELD for row in DueCallback.objects.all())
     assert {row.state for row in Callback.objects.all()} == {"open"}
+
+
+def test_it_says_since_when_a_webhook_is_switched_off(call):
+    _code, made = call("post", body=BODY | {"active": False})
+    assert (made["active"], made["disabledReason"]) == (False, "Switched off by its owner.")
+    assert made["disabledAt"].endswith("Z")
+    _code, on = call("patch", f"/{made['id']}", {"active": True})
+    assert (on["disabledReason"], on["disabledAt"]) == (None, None)
 
 
 def test_it_deletes_a_webhook_and_what_was_on_its_way(call, tenant):
@@ -228,26 +201,6 @@ def test_it_refuses_a_bad_member_and_stores_nothing(call, name):
 @pytest.mark.parametrize("body", ["{", "[]", '"x"', "null", '{"url": "a", "url": "b"}', '{"url": "\\u0000"}'])
 def test_it_refuses_a_body_that_is_no_object(call, body):
     assert call("post", body=body)[0] == 400
-
-
-@pytest.mark.parametrize(
-    "member",
-    [
-        {"template": '{"id":"$mtId"}'},
-        {"format": "octopush"},
-        {"encoding": "XML"},
-        {"encoding": "FORM_ENCODED"},
-        {"method": "GET"},
-        {"url": "http://a.test/?c=$moContent"},
-    ],
-)
-def test_it_says_what_is_not_available_yet_rather_than_send_it_wrong(call, member):
-    code, answer = call("post", body=BODY | member)
-    assert (code, answer["errorCode"]) == (422, "FEATURE_NOT_AVAILABLE")
-    assert answer["details"][0]["field"] in member
-    assert not Webhook.objects.exists()
-    _code, made = call("post", body=BODY)
-    assert call("patch", f"/{made['id']}", member)[0] == 422
 
 
 def test_it_ignores_members_that_it_does_not_know(call):

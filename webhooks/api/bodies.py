@@ -1,10 +1,11 @@
-"""Callbacks in the OpenAPI document: what an endpoint is sent, and what it may answer."""
+"""Callbacks of format standard in the OpenAPI document: what an endpoint is sent, and what it may answer."""
 
 from gateway.api.shapes import (
     PHONE,
     TIME,
     UUID,
     Json,
+    array,
     body,
     in_header,
     null,
@@ -15,6 +16,7 @@ from gateway.api.shapes import (
 )
 from gateway.statuses import Status
 from webhooks import catalogue
+from webhooks.models import SignatureKey
 
 MESSAGE_TYPES = sorted(
     name for name in catalogue.OWN if name.startswith("message.") and name != "message.received"
@@ -73,6 +75,22 @@ _CONSENT: Json = {
     "sequence": whole(example=2),
     "occurredAt": TIME,
 }
+_DISABLED: Json = {
+    "webhookId": UUID,
+    "url": text("Its scheme and host.", example="https://example.com"),
+    "reason": text(example="No success since 2026-11-26 09:00 UTC."),
+    "disabledAt": TIME,
+}
+_BATCHED: Json = {
+    "id": UUID | {"description": "The event's; what its webhook-id would be by itself."},
+    "type": one_of(*sorted(catalogue.OWN)) | {"examples": ["message.delivered"]},
+    "timestamp": TIME,
+    "data": {
+        "type": "object",
+        "description": "As of an event by itself.",
+        "examples": [{"id": UUID["examples"][0], "status": "delivered", "sequence": 3}],
+    },
+}
 
 
 def _callback(types: list[str], data: Json, example: str) -> Json:
@@ -90,8 +108,10 @@ SCHEMAS: Json = {
     "MessageCallback": _callback(MESSAGE_TYPES, _FIELDS, "message.delivered"),
     "ReceivedCallback": _callback(["message.received"], _RECEIVED, "message.received"),
     "ConsentCallback": _callback(CONSENT_TYPES, _CONSENT, "contact.opted_out"),
+    "DisabledCallback": _callback([catalogue.DISABLED], _DISABLED, catalogue.DISABLED),
+    "CallbackBatch": array(object_(_BATCHED, required=tuple(_BATCHED)), minItems=1, maxItems=1000),
 }
-_HEADERS = [
+_OWN_HEADERS = [
     in_header("webhook-id", "The event's id; the same when it is sent again.", text()) | {"required": True},
     in_header("webhook-timestamp", "Unix time of this attempt, in seconds.", text()) | {"required": True},
     in_header(
@@ -99,14 +119,23 @@ _HEADERS = [
     )
     | {"required": True},
 ]
-_ANSWERS: Json = {
+_KEY = "While a signature key is enabled: "
+_HEADERS = [
+    *_OWN_HEADERS,
+    in_header("X-MessageMedia-Signature", f"{_KEY}base64 of RSA over request line, Date, body.", text()),
+    in_header("X-MessageMedia-Key-Id", f"{_KEY}its id.", text()),
+    in_header("X-MessageMedia-Digest-Type", f"{_KEY}its digest.", one_of(*SignatureKey.Digest.values)),
+    in_header("X-MessageMedia-Cipher-Type", f"{_KEY}RSA.", text()),
+]
+ANSWERS: Json = {
     "2XX": {"description": "Received."},
     "410": {"description": "Not wanted any more: the webhook is switched off."},
     "default": {"description": "Anything else, 429 and 503 with Retry-After among it: sent again later."},
 }
 
 
-def _call(operation: str, summary: str, schema: str) -> Json:
+def call(operation: str, summary: str, schema: str, answers: Json = ANSWERS) -> Json:
+    """A callback in the document: what comes, of that schema, and what to answer."""
     return {
         "post": {
             "tags": ["webhooks"],
@@ -115,13 +144,15 @@ def _call(operation: str, summary: str, schema: str) -> Json:
             "security": [],
             "parameters": _HEADERS,
             "requestBody": body(schema),
-            "responses": _ANSWERS,
+            "responses": answers,
         }
     }
 
 
 CALLBACKS: Json = {
-    "message": _call("onMessage", "What happened to a message", "MessageCallback"),
-    "received": _call("onReceived", "What a handset wrote", "ReceivedCallback"),
-    "consent": _call("onConsent", "Who wants no messages, or wants them again", "ConsentCallback"),
+    "message": call("onMessage", "What happened to a message", "MessageCallback"),
+    "received": call("onReceived", "What a handset wrote", "ReceivedCallback"),
+    "consent": call("onConsent", "Who wants no messages, or wants them again", "ConsentCallback"),
+    "disabled": call("onDisabled", "Another webhook of yours was switched off", "DisabledCallback"),
+    "batch": call("onBatch", "Several events in one, where batch is asked for", "CallbackBatch"),
 }

@@ -1,16 +1,9 @@
-"""Routes below ``/v1/``. The collection answers with and without its slash: a redirect would turn POST into GET."""
-
-from django.urls import path
+"""Routes below ``/v1/``. Collections answer with and without their slash: a redirect would turn POST into GET."""
 
 from gateway.api import openapi
-from webhooks.api import description
-from webhooks.api.webhooks import Collection, Member
+from webhooks.api import deliveries, description, replays, signature_keys, webhooks
 
-openapi.include(description.PART)
+for part in (description.PART, deliveries.PART, replays.PART, signature_keys.PART):
+    openapi.include(part)
 
-urlpatterns = [
-    path("webhooks/messages", Collection.as_view()),
-    path("webhooks/messages/", Collection.as_view()),
-    path("webhooks/messages/<str:key>", Member.as_view()),
-    path("webhooks/messages/<str:key>/", Member.as_view()),
-]
+urlpatterns = [*webhooks.ROUTES, *deliveries.ROUTES, *replays.ROUTES, *signature_keys.ROUTES]

@@ -6,14 +6,19 @@ Theirs are the names in snake_case, ``page`` and ``pageSize`` (or ``page_size``)
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
+from django.urls import URLPattern
 from rest_framework.request import Request
 
 from gateway import errors
 from gateway.api import views
+from gateway.api.fields import Members
+from gateway.api.paths import both
 from gateway.api.rendering import stamp
 from gateway.errors import Detail
-from webhooks import backoff, subscriptions
-from webhooks.models import Webhook
+from webhooks import backoff, breaker, rendering, subscriptions, terms, trial
+from webhooks.api import reading
+from webhooks.models import Endpoint, Webhook
+from webhooks.trial import Verdict
 
 DEFAULT_PAGE_SIZE = 100
 MOST_PAGE_SIZE = 1000
@@ -26,18 +31,21 @@ class Collection(views.View):
     permission: ClassVar[str] = "webhooks:manage"
 
     def post(self, request: Request) -> HttpResponse:
-        tenant_id = views.credential(request).tenant_id
-        webhook, secret = subscriptions.create(tenant_id=tenant_id, members=_members(request))
+        webhook, secret = subscriptions.create(
+            tenant_id=reading.tenant(request), members=reading.members(request)
+        )
         return views.answer(request, {**shown(webhook), "secret": secret}, status=201)
 
     def get(self, request: Request) -> HttpResponse:
         page = _number(request, ("page",), 0)
         size = _number(request, ("pageSize", "page_size"), DEFAULT_PAGE_SIZE) or DEFAULT_PAGE_SIZE
         size = min(size, MOST_PAGE_SIZE)
-        rows = Webhook.objects.for_tenant(views.credential(request).tenant_id).order_by("id")
+        rows = Webhook.objects.for_tenant(reading.tenant(request)).order_by("id")
         start = page * size
         # A row number beyond bigint would be the database's error.
-        data = [] if start > _LAST_PAGE else [shown(webhook) for webhook in rows[start : start + size]]
+        found = [] if start > _LAST_PAGE else list(rows[start : start + size])
+        endpoints = subscriptions.endpoints(webhooks=found)
+        data = [_shown(webhook, endpoints.get(webhook.pk)) for webhook in found]
         return views.answer(request, {"page": page, "pageSize": size, "pageData": data})
 
 
@@ -47,19 +55,52 @@ class Member(views.View):
     permission: ClassVar[str] = "webhooks:manage"
 
     def get(self, request: Request, key: str) -> HttpResponse:
-        return views.answer(request, shown(_find(request, key)))
+        return views.answer(request, shown(reading.webhook(request, key)))
 
     def patch(self, request: Request, key: str) -> HttpResponse:
-        webhook = subscriptions.change(webhook=_find(request, key), members=_members(request))
-        return views.answer(request, shown(webhook))
+        webhook = reading.webhook(request, key)
+        changed = subscriptions.change(webhook=webhook, members=reading.members(request))
+        return views.answer(request, shown(changed))
 
     def delete(self, request: Request, key: str) -> HttpResponse:
-        subscriptions.remove(webhook=_find(request, key))
+        subscriptions.remove(webhook=reading.webhook(request, key))
         return HttpResponse(status=204)
+
+
+class RotateSecret(views.View):
+    """POST ``/v1/webhooks/messages/{id}/rotate-secret``."""
+
+    permission: ClassVar[str] = "webhooks:manage"
+
+    def post(self, request: Request, key: str) -> HttpResponse:
+        webhook = reading.webhook(request, key)
+        body = reading.optional_members(request)
+        Members(body, known={"secret"}).check()
+        rotated, secret = subscriptions.rotate(webhook=webhook, members=body)
+        until = stamp(rotated.previous_secret_until)
+        return views.answer(request, {**shown(rotated), "secret": secret, "previousSecretUntil": until})
+
+
+class TestCall(views.View):
+    """POST ``/v1/webhooks/messages/{id}/test``."""
+
+    permission: ClassVar[str] = "webhooks:manage"
+
+    def post(self, request: Request, key: str) -> HttpResponse:
+        webhook = reading.webhook(request, key)
+        asked = Members(reading.optional_members(request), known={"event"})
+        event = asked.choice("event", terms.EVENTS) or webhook.events[0]
+        asked.check()
+        verdict = trial.run(rendering.sample_item(webhook, event))
+        return views.answer(request, _told(event, verdict))
 
 
 def shown(webhook: Webhook) -> dict[str, Any]:
     """A webhook as clients see it (contract §2 and ours); its secret only where it was just made."""
+    return _shown(webhook, subscriptions.endpoints(webhooks=[webhook]).get(webhook.pk))
+
+
+def _shown(webhook: Webhook, endpoint: Endpoint | None) -> dict[str, Any]:
     members: dict[str, Any] = {
         "id": str(webhook.pk),
         "url": webhook.url,
@@ -70,8 +111,13 @@ def shown(webhook: Webhook) -> dict[str, Any]:
         "retries": webhook.retries or 0,
         "retryPolicy": "exponential" if webhook.retries is None else "fixed",
         "format": webhook.format,
+        "failoverUrl": webhook.failover_url,
+        "batch": _batch(webhook),
+        "ordered": webhook.ordered,
         "active": webhook.active,
         "disabledReason": webhook.disabled_reason,
+        "disabledAt": stamp(webhook.disabled_at),
+        "circuit": breaker.circuit(endpoint),
         "description": webhook.description,
         "createdAt": stamp(webhook.created_at),
     }
@@ -84,13 +130,24 @@ def shown(webhook: Webhook) -> dict[str, Any]:
     return members
 
 
-def _find(request: Request, key: str) -> Webhook:
-    return subscriptions.find(tenant_id=views.credential(request).tenant_id, key=key)
+def _batch(webhook: Webhook) -> dict[str, Any] | None:
+    if webhook.batch_max_events is None:
+        return None
+    return {"maxEvents": webhook.batch_max_events, "maxDelayMs": webhook.batch_max_delay_ms}
 
 
-def _members(request: Request) -> dict[str, Any]:
-    assert isinstance(request, views.StrictRequest)
-    return request.members
+def _told(event: str, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "event": event,
+        "status": verdict.status,
+        "durationMs": verdict.duration_ms,
+        "bodyLength": verdict.body_length,
+        "conforms": verdict.conforms,
+        "problems": verdict.problems,
+        "outcome": verdict.outcome,
+        "error": verdict.error,
+        "body": verdict.body,
+    }
 
 
 def _number(request: Request, names: tuple[str, ...], default: int) -> int:
@@ -103,3 +160,11 @@ def _number(request: Request, names: tuple[str, ...], default: int) -> int:
                 raise errors.Invalid(message, details=[Detail(name, "INVALID", message)])
             return int(text)
     return default
+
+
+ROUTES: list[URLPattern] = [
+    *both("webhooks/messages", Collection.as_view()),
+    *both("webhooks/messages/<str:key>", Member.as_view()),
+    *both("webhooks/messages/<str:key>/rotate-secret", RotateSecret.as_view()),
+    *both("webhooks/messages/<str:key>/test", TestCall.as_view()),
+]

@@ -36,7 +36,9 @@ class Callback(models.Model):
     class Meta:
         indexes = [
             # A message's timeline.
-            models.Index(fields=["message_id"], name="callback_message")
+            models.Index(fields=["message_id"], name="callback_message"),
+            # A webhook's deliveries, newest first, and their replay.
+            models.Index(fields=["endpoint", "id"], name="callback_endpoint"),
         ]
 
     def __str__(self) -> str:

@@ -24,7 +24,14 @@ class DueCallback(models.Model):
     next_attempt_at = models.DateTimeField()
     # Whether `next_attempt_at` is the end of a lease.
     leased = models.BooleanField(default=False)
-    # Attempts made, and when the first of them was.
+    # The webhook's own endpoint while the row is diverted to its failover's.
+    home = models.UUIDField(null=True)
+    # Waits for the callbacks of the same message and webhook that came before it.
+    ordered = models.BooleanField(db_default=False, default=False)
+    # Attempts that are no step of the schedule: of earlier rounds, since a replay counts on but begins the schedule
+    # anew, and the first tries of pairs, where there is a failover.
+    base = models.SmallIntegerField(db_default=0, default=0)
+    # Attempts made in this round, and when the first of them was; of one that is held: since when it is.
     attempt = models.SmallIntegerField(default=0)
     first_attempt_at = models.DateTimeField(null=True)
 
@@ -33,5 +40,11 @@ class DueCallback(models.Model):
     class Meta:
         indexes = [
             # The relay's claim: endpoint by endpoint, oldest first, and the count of an endpoint's leases.
-            models.Index(fields=["endpoint", "next_attempt_at"], name="due_callback_claim")
+            models.Index(fields=["endpoint", "next_attempt_at"], name="due_callback_claim"),
+            # What comes before an ordered one.
+            models.Index(
+                fields=["message_id", "callback_id"],
+                name="due_callback_order",
+                condition=models.Q(ordered=True),
+            ),
         ]

@@ -27,6 +27,14 @@ class Webhook(models.Model):
     retries = models.PositiveSmallIntegerField(null=True, blank=True)
     retry_delay = models.PositiveSmallIntegerField(null=True, blank=True)
 
+    # Tried at once after `url` failed, and instead of it while its circuit is open.
+    failover_url = models.TextField(null=True, blank=True)
+    # So many events in one POST at most, and so long an event waits for others; both or neither.
+    batch_max_events = models.PositiveSmallIntegerField(null=True, blank=True)
+    batch_max_delay_ms = models.PositiveIntegerField(null=True, blank=True)
+    # The next event of a message waits for the one before.
+    ordered = models.BooleanField(default=False)
+
     # Sealed. The previous one signs beside the present one until its moment.
     secret = models.BinaryField()
     previous_secret = models.BinaryField(null=True, blank=True)
@@ -35,6 +43,7 @@ class Webhook(models.Model):
     # Inactive: its callbacks are held, not lost.
     active = models.BooleanField(default=True)
     disabled_reason = models.TextField(null=True, blank=True)
+    disabled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -18,6 +18,7 @@ from config.celery import app
 from gateway import tallies
 from routing import sweeps
 from routing.relay import Relay as MessageRelay
+from webhooks import failover, holding, replays
 from webhooks.relay import Relay as CallbackRelay
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,9 @@ class Command(BaseCommand):
         loops = [
             Loop("messages", messages.tick, IDLE_SECONDS, stopping),
             Loop("callbacks", callbacks.tick, IDLE_SECONDS, stopping),
+            Loop("failover", failover.divert, 0.5, stopping),
+            Loop("replays", replays.step, 0.5, stopping),
+            Loop("held", lambda: holding.sweep(now=_now()), 60.0, stopping),
             Loop("expired", lambda: sweeps.expire(now=_now()), 1.0, stopping),
             Loop("leases", lambda: sweeps.reclaim(now=_now()), 0.5, stopping),
             Loop("receipts", lambda: sweeps.rematch(now=_now()), 0.2, stopping),
