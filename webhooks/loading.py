@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import structlog
 from django.db import connection
 
+from gateway.sealing import SealingError
 from webhooks import catalogue, destinations, holding, messagemedia_signing, rendering
 from webhooks.destinations import Destination, WebhookRow
 from webhooks.dispatch import Item
 from webhooks.errors import InvalidTarget
-from webhooks.messagemedia_signing import KeyRow, Signer
+from webhooks.messagemedia_signing import KeyRow
 from webhooks.rendering import Details, Source
 
 log = structlog.get_logger(__name__)
@@ -92,7 +93,7 @@ def load(*, callback_ids: Sequence[str], leased_until: datetime) -> list[Item]:
     """The callbacks of a chunk that are still this lease's, ready to send.
 
     Those of an inactive webhook are held on the way; those whose webhook or message is gone, or whose URL cannot
-    be used, are dead. One whose body cannot be rendered says so.
+    be used, are dead. One whose body cannot be rendered says so. One whose secret does not open is left to its lease.
     """
     due = [_Due(*row) for row in _rows(_DUE, [list(callback_ids), leased_until])]
     if not due:
@@ -107,7 +108,12 @@ def load(*, callback_ids: Sequence[str], leased_until: datetime) -> list[Item]:
         if webhook is not None and not webhook.row.active:
             continue
         source = sources.get(row.event_id)
-        destination = None if source is None else _destination(row, webhook, source, secrets)
+        try:
+            destination = None if source is None else _destination(row, webhook, source, secrets)
+        except SealingError as error:
+            # Ours to mend: it is not tried, and comes again when its lease runs out.
+            log.error("callback.unsealable", callback_id=row.callback_id, reason=str(error))  # noqa: TRY400
+            continue
         if source is None or destination is None:
             hopeless.append(row.callback_id)
         else:
@@ -178,17 +184,18 @@ def _sources(due: Sequence[_Due]) -> dict[str, Source]:
 class _Webhook:
     """A webhook and where its callbacks go, worked out once a chunk."""
 
-    __slots__ = ("_found", "_signer", "row")
+    __slots__ = ("_found", "_key", "row")
 
-    def __init__(self, row: WebhookRow, signer: Signer | None) -> None:
+    def __init__(self, row: WebhookRow, key: KeyRow | None) -> None:
         self.row = row
-        self._signer = signer
+        self._key = key
         self._found: dict[bool, Destination] = {}
 
     def destination(self, *, diverted: bool) -> Destination:
         found = self._found.get(diverted)
         if found is None:
-            found = destinations.of_webhook(self.row, diverted=diverted, also_sign=self._signer)
+            signer = None if self._key is None else messagemedia_signing.signer(self._key)
+            found = destinations.of_webhook(self.row, diverted=diverted, also_sign=signer)
             self._found[diverted] = found
         return found
 
@@ -196,8 +203,8 @@ class _Webhook:
 def _webhooks(endpoints: set[str]) -> dict[str, _Webhook]:
     found = {}
     for *columns, key, digest, private_key in _rows(_WEBHOOKS, [list(endpoints)]):
-        signer = None if key is None else messagemedia_signing.signer(KeyRow(key, digest, private_key))
-        found[columns[0]] = _Webhook(WebhookRow(*columns), signer)
+        signs = None if key is None else KeyRow(key, digest, bytes(private_key))
+        found[columns[0]] = _Webhook(WebhookRow(*columns), signs)
     return found
 
 

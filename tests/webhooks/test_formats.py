@@ -17,7 +17,7 @@ from tests.webhooks import outcomes_of
 from tests.webhooks.world import carry, make_facts, make_webhook
 from webhooks import catalogue, fanout, holding, loading, rendering
 from webhooks.formats import encodings
-from webhooks.models import DueCallback
+from webhooks.models import DueCallback, Webhook
 
 HANDSET = "+14155550101"
 AT = datetime(2026, 7, 2, 3, 4, 5, 678900, tzinfo=UTC)
@@ -324,3 +324,13 @@ def test_it_tells_other_webhooks_of_one_that_was_disabled(sending, tenant):
     assert (body["type"], body["data"]["webhookId"]) == ("webhook.disabled", str(ended.pk))
     assert body["data"]["url"] == "https://hooks.example.com"
     assert body["data"]["reason"] == "It failed for 5 days."
+
+
+def test_it_leaves_callbacks_whose_secret_does_not_open_to_their_leases(tenant):
+    broken = make_webhook(tenant)
+    Webhook.objects.filter(pk=broken.pk).update(secret=b"nothing that was ever sealed")
+    sound = make_webhook(tenant, "http://127.0.0.1:9/other")
+    told(tenant)
+    assert [item.endpoint for item in loaded()] == [str(sound.pk)]
+    waiting = DueCallback.objects.get(endpoint=broken.pk)
+    assert waiting.leased
