@@ -11,7 +11,7 @@ from gateway import keys, sealing
 from gateway.models import ApiKey, Tenant
 from routing.models import Operator
 from tests.factories import Caller, make_tenant
-from webhooks.models import Webhook
+from webhooks.models import SignatureKey, Webhook
 
 NEW, OLD, OLDER = b"n" * 32, b"o" * 32, b"p" * 32
 
@@ -50,6 +50,8 @@ def installation(settings) -> Caller:
         secret=sealing.seal(b"one", context=sealing.CONTEXT_WEBHOOK_SECRET),
         previous_secret=sealing.seal(b"two", context=sealing.CONTEXT_WEBHOOK_SECRET),
     )
+    private = sealing.seal(b"three", context=sealing.CONTEXT_SIGNATURE_KEY)
+    SignatureKey.objects.create(tenant=caller.tenant, digest="SHA256", public_key="", private_key=private)
     settings.ENCRYPTION_KEYS = [NEW, OLD, OLDER]
     return caller
 
@@ -65,6 +67,7 @@ def test_seals_everything_anew(installation, settings):
         "gateway_apikey.secret": (2, 2, 0),
         "gateway_tenant.callback_secret": (tables["gateway_tenant.callback_secret"][0],) * 2 + (0,),
         "routing_operator.secrets": (sandboxed, sandboxed, 0),
+        "webhooks_signaturekey.private_key": (1, 1, 0),
         "webhooks_webhook.previous_secret": (1, 1, 0),
         "webhooks_webhook.secret": (1, 1, 0),
     }
