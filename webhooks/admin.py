@@ -8,15 +8,20 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import formats
 
 from gateway.admin import messages, reading
+from webhooks import admin_endpoints, admin_switching
 from webhooks.models import Attempt, Callback, DueCallback, Webhook
+
+__all__ = ["CallbackAdmin", "WebhookAdmin", "admin_endpoints"]
 
 # Attempts that are shown.
 _LONGEST = 200
 
 
 @admin.register(Webhook)
-class WebhookAdmin(reading.ReadOnly):
-    list_display = ("url", "tenant", "method", "format", "active", "disabled_reason", "created_at")
+class WebhookAdmin(admin_switching.Switched, reading.ReadOnly):
+    list_display = (
+        "url", "tenant", "method", "format", "active", "circuit", "failing", "disabled_reason", "created_at",
+    )  # fmt: skip
     list_filter = ("active", "format", reading.TenantFilter)
     list_select_related = ("tenant",)
     search_fields = ("=id", "url", "tenant__slug")

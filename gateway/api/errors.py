@@ -78,9 +78,14 @@ def respond(problem: Problem, request: HttpRequest | None) -> HttpResponse:
 
 def _keeps_waiting(request: HttpRequest | None, problem: Problem) -> bool:
     """Whether some of the body is still to come. Whoever shows no credentials is not waited for."""
+    if request is None or request.method not in _WITH_BODY:
+        return False
     if problem.status == errors.Unauthenticated.status:
-        return True
-    return request is not None and request.method in _WITH_BODY and not parsing.discard(request)
+        return (
+            request.META.get("CONTENT_LENGTH", "") not in {"", "0"}
+            or "HTTP_TRANSFER_ENCODING" in request.META
+        )
+    return not parsing.discard(request)
 
 
 def body(problem: Problem) -> dict[str, Any]:

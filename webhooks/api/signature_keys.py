@@ -82,12 +82,12 @@ class Member(views.View):
         return views.answer(request, shown(signature_keys.find(tenant_id=_tenant(request), key_id=key_id)))
 
     def delete(self, request: Request, key_id: str) -> HttpResponse:
-        signature_keys.find(tenant_id=_tenant(request), key_id=key_id).delete()
+        signature_keys.remove(tenant_id=_tenant(request), key_id=key_id)
         return HttpResponse(status=200)
 
 
 def shown(key: SignatureKey) -> dict[str, Any]:
-    """A key as clients see it; its public part only where it was just made."""
+    """A key as clients see it; its public part is shown only where it was just made."""
     return {
         "key_id": str(key.pk),
         "cipher": "RSA",
