@@ -64,6 +64,14 @@ def _leave_logging(**_: object) -> None:
     """Celery would set levels of its own: config.logs has spoken already."""
 
 
+@signals.worker_init.connect
+def _plan(**_: object) -> None:
+    """Workers read queues by their indexes."""
+    from config import plans
+
+    plans.keep_to_indexes()
+
+
 def _add_steps() -> None:
     """The long-lived parts of the workers; each decides by the queues it is given whether it is wanted."""
     app.steps["worker"].add("routing.worker.DeskStep")

@@ -4,6 +4,7 @@ A lease is the moment in the row's ``next_attempt_at``. Every statement here com
 lease ran out, and whose callback somebody else claimed, changes nothing.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -38,14 +39,25 @@ def give_back(*, items: "Sequence[Item]") -> None:
         cursor.execute(_GIVE_BACK, [[item.callback_id for item in items], [item.lease for item in items]])
 
 
-def renew(*, items: "Sequence[Item]") -> None:
-    """Extend leases; an item whose lease is another's by now keeps its old one and loses the fence."""
+def renew(*, items: "Sequence[Item]") -> set[str]:
+    """Extend leases; an item whose lease is another's by now keeps its old one and loses the fence.
+
+    Returns:
+        The endpoints of items that lost it now: removed or held meanwhile, or claimed by somebody else.
+    """
     now = time.monotonic()
     with connection.cursor() as cursor:
         cursor.execute(
             _RENEW, [LEASE_SECONDS, [item.callback_id for item in items], [item.lease for item in items]]
         )
         renewed = dict(cursor.fetchall())
+    lost = set()
     for item in items:
-        item.leased_at = now
-        item.lease = renewed.get(item.callback_id, item.lease)
+        until = renewed.get(item.callback_id)
+        if until is None:
+            # It cannot come back: never asked about again.
+            item.leased_at = math.inf
+            lost.add(item.endpoint)
+        else:
+            item.leased_at, item.lease = now, until
+    return lost

@@ -249,8 +249,9 @@ class Recorder:
         self._renew_at = now + RENEW_SECONDS / 2
         with self._room:
             old = [item for item in self._held.values() if now - item.leased_at > RENEW_SECONDS]
-        if old:
-            leases.renew(items=old)
+        for endpoint in leases.renew(items=old) if old else ():
+            # A webhook removed or switched off, maybe: what waits for it must not go on.
+            self._learning.release(endpoint)
 
 
 def record(*, results: Sequence[Result], roll: Callable[[], float] = random.random) -> None:

@@ -59,7 +59,7 @@ def test_it_renews_a_lease_and_keeps_the_fence(tenant):
     DueCallback.objects.update(next_attempt_at=item.lease - timedelta(seconds=9))
     item.lease -= timedelta(seconds=9)
     before = item.lease
-    leases.renew(items=[item])
+    assert leases.renew(items=[item]) == set()
     assert item.lease > before
     assert DueCallback.objects.get().next_attempt_at == item.lease
 
@@ -68,7 +68,7 @@ def test_it_does_not_renew_what_is_anothers(tenant):
     item = claimed(tenant)
     theirs = datetime.now(tz=UTC) + timedelta(seconds=15)
     DueCallback.objects.update(next_attempt_at=theirs)
-    leases.renew(items=[item])
+    assert leases.renew(items=[item]) == {item.endpoint}
     leases.give_back(items=[item])
     assert DueCallback.objects.get().next_attempt_at == theirs
 

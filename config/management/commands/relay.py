@@ -13,7 +13,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from kombu.exceptions import OperationalError as BrokerError
 
-from config import housekeeping
+from config import housekeeping, plans
 from config.celery import app
 from gateway import tallies
 from routing import sweeps
@@ -34,6 +34,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         app.set_current()
+        plans.keep_to_indexes()
         stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
