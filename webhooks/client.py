@@ -6,6 +6,7 @@ The caller keeps the deadline: whatever the peer drips, :meth:`Connection.abort`
 """
 
 import asyncio
+import os
 import socket
 import ssl
 import time
@@ -231,7 +232,10 @@ class Connector:
             except TimeoutError:
                 failure = ConnectFailed("an address did not answer")
             except OSError as error:
-                failure = ConnectFailed(f"no connection: {error.strerror or error}")
+                # By its number: asyncio's own words for it name the address.
+                failure = ConnectFailed(
+                    f"no connection: {os.strerror(error.errno) if error.errno else error}"
+                )
         raise failure
 
     async def _connect(self, target: Target, address: str) -> Connection:

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models.functions import Left
 
 from gateway import errors
+from webhooks import outcomes
 from webhooks.models import Attempt, Callback, DueCallback, Webhook
 from webhooks.models.callback import State
 
@@ -91,10 +92,19 @@ def _with_attempts(
             callback,
             webhook_id,
             due.get(callback.pk) if callback.state == State.OPEN else None,
-            tries[callback.pk][-MOST_ATTEMPTS:],
+            [each for each in tries[callback.pk] if not _came_since(each, callback)][-MOST_ATTEMPTS:],
         )
         for callback in callbacks
     ]
+
+
+def _came_since(attempt: Try, callback: Callback) -> bool:
+    """Whether it ended the callback after that was read, so that the two would contradict each other."""
+    return (
+        attempt.outcome == outcomes.DELIVERED
+        and callback.state != State.DELIVERED
+        and attempt.number > callback.attempts
+    )
 
 
 def _tries(tenant_id: int, keys: Sequence[UUID], characters: int) -> dict[UUID, list[Try]]:

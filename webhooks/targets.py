@@ -51,6 +51,8 @@ def read(*, url: str, method: str = "POST", headers: Mapping[str, str] | None = 
         raise InvalidTarget(f"the URL cannot be read: {error}") from error
     if parts.scheme not in {"http", "https"} or not host:
         raise InvalidTarget("the URL is not http:// or https:// with a host")
+    if port == 0:
+        raise InvalidTarget("the URL's port is 0")
     tls = parts.scheme == "https"
     host = _ascii_host(host)
     default = 443 if tls else 80
@@ -76,6 +78,9 @@ def _ascii_host(host: str) -> str:
     if host.isascii():
         if re.search(r"[\x00-\x20\x7f\"<>\\^`{|}]", host):
             raise InvalidTarget("the URL's host is not a host name")
+        # RFC 1035 §2.3.4; the IDNA codec sees to it by itself.
+        if ":" not in host and not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
+            raise InvalidTarget("the URL's host has an empty or too long part")
         return host
     try:
         return host.encode("idna").decode("ascii")

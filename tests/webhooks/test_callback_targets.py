@@ -26,11 +26,17 @@ def test_it_reads_a_url(url, line, host, port, tls):
     "url",
     ["", "example.com", "ftp://example.com/", "http://", "http:///x", "file:///etc/passwd", "http://a:b:c/",
      "http://example.com:99999/", "http://ex ample.com/", "http://[::1/", "javascript:alert(1)",
-     "http://a\u2100.com/", "//example.com/", "http://.\u3002/"],
+     "http://a\u2100.com/", "//example.com/", "http://.\u3002/", "http://example.com:0/",
+     "http://./", "http://../", "http://a..b/", "http://.a/", f"http://{'a' * 64}.com/"],
 )  # fmt: skip
 def test_it_refuses_what_is_no_http_url(url):
     with pytest.raises(InvalidTarget):
         targets.read(url=url)
+
+
+@pytest.mark.parametrize("host", ["example.com.", "a", "a_b.c", "2130706433", "[::1]", "a" * 63 + ".com"])
+def test_it_leaves_any_other_host_to_be_resolved(host):
+    assert targets.read(url=f"http://{host}/").host == host.strip("[]")
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\t", "\0", "\x7f"])

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from gateway import ids
 from tests.webhooks.calling import DELIVERIES
 from tests.webhooks.world import carry, eventually, make_facts, make_webhook
-from webhooks import destinations, fanout
+from webhooks import deliveries, destinations, fanout
 from webhooks.models import Attempt, Callback, DueCallback
 
 URL = "http://127.0.0.1:9/hook"
@@ -56,6 +56,38 @@ def make_callback(hook, state="delivered", *, tries=(200,), age=timedelta(), **f
             body="x" * 1000,
         )
     return callback
+
+
+def test_it_shows_no_success_beside_the_state_from_before_it(listed, hook, monkeypatch):
+    callback = make_callback(hook, "open", tries=(500,), attempts=1)
+    real = deliveries._tries
+
+    def tries(*arguments):
+        """Read them just after the second attempt was recorded."""
+        Callback.objects.filter(id=callback.pk).update(state="delivered", attempts=2)
+        Attempt.objects.create(
+            callback_id=callback.pk,
+            number=2,
+            tenant_id=hook.tenant_id,
+            started_at=datetime.now(tz=UTC),
+            duration_ms=1,
+            status_code=200,
+            outcome="delivered",
+        )
+        return real(*arguments)
+
+    monkeypatch.setattr(deliveries, "_tries", tries)
+    (line,) = listed()["data"]
+    assert (line["state"], [each["status"] for each in line["attempts"]]) == ("open", [500])
+    monkeypatch.undo()
+    (line,) = listed()["data"]
+    assert (line["state"], [each["status"] for each in line["attempts"]]) == ("delivered", [500, 200])
+
+
+def test_it_shows_an_earlier_success_of_what_is_sent_again(listed, hook):
+    make_callback(hook, "open", tries=(200,), attempts=1)
+    (line,) = listed()["data"]
+    assert (line["state"], [each["status"] for each in line["attempts"]]) == ("open", [200])
 
 
 def test_it_tells_each_attempt(hook, listed):

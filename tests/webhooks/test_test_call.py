@@ -103,6 +103,7 @@ def test_it_says_that_nobody_listens_and_what_may_not_be_reached(call, settings)
     made = make(call, f"http://127.0.0.1:{closed_port()}/")
     verdict = try_(call, made)
     assert (verdict["status"], verdict["outcome"], verdict["conforms"]) == (None, "connect", False)
+    assert verdict["error"] == "no connection: Connection refused"
     settings.CALLBACK_ALLOWED_NETWORKS = []
     with Listener() as listener:
         verdict = try_(call, make(call, listener.url()))
