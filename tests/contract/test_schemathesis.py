@@ -19,7 +19,7 @@ from tests.contract.world import owner
 CONFIG = schemathesis.Config.from_dict(
     {
         "seed": 20261201,
-        "generation": {"max-examples": 10, "deterministic": True, "allow-x00": False},
+        "generation": {"max-examples": 6, "deterministic": True, "allow-x00": False},
         # What is shown of a failure must run as it stands; the key is the test's own.
         "output": {"sanitization": {"enabled": False}},
         "checks": {
@@ -122,6 +122,6 @@ def is_uuid(value: str) -> bool:
 
 @SCHEMA.parametrize()
 # One tenant's rows for all the requests of a call: what one of them changes, the next may find.
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_is_as_described(case, send):
     send(case)

@@ -16,5 +16,4 @@ def test_it_measures_callbacks_beside_an_endpoint_that_hangs_and_to_slow_ones():
         assert (result["lost"], result["duplicated"], result["wrong_signatures"]) == (0, 0, 0)
         assert "webhooks" in result["cpu_seconds_per_1000"]
     assert found["callback_isolation"]["waiting_for_the_one_that_hangs"]["after"] == 5000
-    assert found["callback_isolation"]["latency_ms"]["event_to_callback"]["p99"] < 2000
     assert found["callback_slow"]["attempts_recorded"] == 1000
