@@ -1,4 +1,5 @@
-"""Keeping the tables in shape: partitions made ahead and dropped, old rows removed, old tallies merged.
+"""Keeping the tables in shape: partitions made ahead and dropped, old rows removed, old tallies merged, handsets'
+messages completed or given to their tenants.
 
 Every relay calls it once a minute; an advisory lock lets one of them do the work.
 """
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from gateway import partitions, tallies
+from routing import arrivals, sweeps
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,8 @@ def keep(*, now: datetime) -> int:
     for table, key, column, age in _AGED:
         _delete(table, key, column, now - age)
     tallies.merge(now=now)
+    arrivals.give_up_pieces(now=now, slugs=sweeps.slugs_by_id())
+    arrivals.take_up(now=now)
     return 0
 
 

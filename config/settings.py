@@ -118,6 +118,8 @@ JOURNAL_FOLDER = env.HOME / "journal"
 # One provider, one class; imported where it is first used, so that no app imports outward.
 TRANSPORTS = {
     "smpp": "smpp_bind.transport.SmppTransport",
+    "http": "routing.transports.http_generic.HttpGenericTransport",
+    "whatsapp": "routing.transports.whatsapp.WhatsAppTransport",
     "simulator": "routing.transports.simulator.SimulatorTransport",
     "sandbox": "routing.transports.sandbox.SandboxTransport",
 }

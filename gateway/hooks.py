@@ -23,13 +23,14 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What choosing an operator takes."""
+    """What choosing an operator takes. ``tag`` is the message's metadata member of that name."""
 
     tenant_id: int
     channel: str
     recipient: str
     sender: str | None
     parts: int = 1
+    tag: str | None = None
 
 
 @dataclass(slots=True)
@@ -38,9 +39,11 @@ class Hooks:
 
     # Inside the transaction that wrote the events: queue their callbacks.
     fan_out: list[Callable[[Sequence[Fact]], None]] = field(default_factory=list)
-    # Operators' ids for messages about to be accepted, 0 where none matches; None registered: all are 0.
+    # Operators' ids for messages about to be accepted, 0 for none as yet, -1 where none matches; None registered: all
+    # are 0.
     route: Callable[[Sequence[RouteRequest]], list[int]] | None = None
-    # The route that a message would take now, to be shown: ``{"operator": slug}``; None where there is none.
+    # The route that a message would take now, to be shown: ``{"operator": slug}`` and, where they are known,
+    # ``priority``, ``cost``, ``reason`` and ``alternatives``; None where there is none.
     explain: Callable[[RouteRequest], dict[str, Any] | None] | None = None
     # More lines for a message's timeline: callback outcomes. Given (tenant id, message id).
     timeline: list[Callable[[int, UUID], list[dict[str, Any]]]] = field(default_factory=list)

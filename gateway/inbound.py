@@ -1,13 +1,13 @@
 """What handsets send: stored before the operator gets its answer, and acted upon once its tenant is known.
 
-What a message brings about is one transaction with it: the consent it changes, its events and their callbacks, and
-the reply to its keyword. So a message that is delivered again by its operator's mistake is one more message, but
-nothing is half done.
+What a message brings about is one transaction with it: the consent it changes, the end of what waits for who opted
+out, its events and their callbacks, and the reply to its keyword. So a message that is delivered again by its
+operator's mistake is one more message, but nothing is half done.
 """
 
-import json
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -16,28 +16,34 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from gateway import arrays, errors, ids, keywords, numbers, opt_outs, submission, text
+from gateway import answered, arrays, errors, ids, keywords, numbers, opt_outs, submission, text
+from gateway.answered import Answered
 from gateway.hooks import Fact, hooks
 from gateway.keywords import Action, Rule
 from gateway.models import Event, InboundMessage, Message, OptOut
+from gateway.opt_outs import OPTED_IN, OPTED_OUT
 from gateway.storing import Submission
 from gateway.submission import Refused
 
 log = logging.getLogger(__name__)
 
-RECEIVED, OPTED_OUT, OPTED_IN = "message.received", "contact.opted_out", "contact.opted_in"
-# A message answers one that was sent no longer ago; which was asked for, at most, so long before it was sent.
+RECEIVED = "message.received"
+# A message answers one that was sent no longer ago.
 ANSWERS_WITHIN = timedelta(days=7)
-SCHEDULED_WITHIN = timedelta(days=35)
 # What consent rules ask for goes to those who opted out, too; a tenant's own replies do not.
 _EXEMPT = frozenset({Action.OPT_OUT, Action.OPT_IN, Action.HELP})
 # The same reply goes to the same handset no more often: two machines could else talk to each other for ever.
 REPLIES_EVERY = timedelta(seconds=60)
+# Nobody expects an answer to what was taken up later: a number that was nobody's, a backlog of the operator's.
+REPLIES_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One message from a handset. ``operator`` is a slug."""
+    """One message from a handset. ``operator`` is a slug.
+
+    ``lane`` is that operator's id where replies can go by it now; 0 leaves it to routing.
+    """
 
     operator: str
     sender: str
@@ -46,13 +52,12 @@ class Arrival:
     received_at: datetime
     raw: dict[str, Any]
     channel: str = "sms"
+    lane: int = 0
 
 
 def store(*, arrivals: Sequence[Arrival]) -> None:
     """Keep those whose tenant is not known."""
-    InboundMessage.objects.bulk_create(
-        _row(key, arrival) for key, arrival in zip(ids.new(len(arrivals)), arrivals, strict=True)
-    )
+    InboundMessage.objects.bulk_create(_rows([_clean(arrival) for arrival in arrivals]))
 
 
 def receive(*, tenant_id: int, arrivals: Sequence[Arrival]) -> list[InboundMessage]:
@@ -103,101 +108,71 @@ def _is_number(sender: str) -> bool:
 
 
 def _normalised(arrival: Arrival) -> Arrival:
-    return replace(arrival, sender=phone(arrival.sender), text=_plain(arrival.text))
+    clean = _clean(arrival)
+    return replace(clean, sender=phone(clean.sender))
 
 
-def _plain(given: str) -> str:
-    """Without NUL, which PostgreSQL's text cannot hold: U+FFFD; the raw bytes keep it."""
-    return given.replace("\0", "\ufffd")
-
-
-def _row(key: UUID, arrival: Arrival) -> InboundMessage:
-    return InboundMessage(
-        id=key,
-        operator=arrival.operator,
-        channel=arrival.channel,
-        sender=arrival.sender,
-        recipient=arrival.recipient,
-        text=_plain(arrival.text),
-        raw=arrival.raw,
-        received_at=arrival.received_at,
+def _clean(arrival: Arrival) -> Arrival:
+    return replace(
+        arrival,
+        sender=plain(arrival.sender),
+        recipient=plain(arrival.recipient),
+        text=plain(arrival.text),
     )
 
 
+def plain(given: str) -> str:
+    """Without what PostgreSQL's text cannot hold, NUL and halves of surrogate pairs: U+FFFD; raw bytes keep it."""
+    if "\0" in given:
+        given = given.replace("\0", "\ufffd")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return given.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace")
+    return given
+
+
+def _rows(arrivals: Sequence[Arrival]) -> list[InboundMessage]:
+    return [
+        InboundMessage(
+            id=key,
+            operator=arrival.operator,
+            channel=arrival.channel,
+            sender=arrival.sender,
+            recipient=arrival.recipient,
+            text=arrival.text,
+            raw=arrival.raw,
+            received_at=arrival.received_at,
+        )
+        for key, arrival in zip(ids.new(len(arrivals)), arrivals, strict=True)
+    ]
+
+
 def _receive(tenant_id: int, arrivals: Sequence[Arrival]) -> list[InboundMessage]:
-    rules = keywords.match(tenant_id=tenant_id, texts=[arrival.text for arrival in arrivals])
-    rows = [_row(key, arrival) for key, arrival in zip(ids.new(len(arrivals)), arrivals, strict=True)]
-    answered = _answered(tenant_id, arrivals)
-    told: list[_Told] = []
-    replies: list[Submission] = []
-    # By handset, so that of two batches neither waits for an opt-out while the other waits for it.
-    for place in sorted(range(len(rows)), key=lambda place: rows[place].sender):
-        row, rule, message = rows[place], rules[place], answered.get(place)
+    rows = _rows(arrivals)
+    rules = keywords.match(tenant_id=tenant_id, texts=[row.text for row in rows])
+    answers = answered.find(
+        tenant_id=tenant_id,
+        phones=[row.sender for row in rows],
+        numbers=[row.recipient for row in rows],
+        within=ANSWERS_WITHIN,
+    )
+    told: dict[int, list[_Told]] = {}
+    for place, (row, rule) in enumerate(zip(rows, rules, strict=True)):
         row.tenant_id = tenant_id
+        message = answers.get(place)
         row.in_reply_to = None if message is None else message.id
         if rule is not None:
             row.keyword, row.action = rule.keyword, rule.action
-        told.append(_received(row, rule, message))
-        changed = _change_consent(tenant_id, row)
-        if changed is not None:
-            told.append(changed)
-        if rule is not None and _deserves_reply(row, rule, replies, changed=changed is not None):
-            replies.append(_reply(tenant_id, row, rule))
+        told[place] = [_received(row, rule, message)]
     InboundMessage.objects.bulk_create(rows)
-    _tell(tenant_id, told)
-    _send(replies)
+    changed = _change_consents(tenant_id, rows)
+    for place, type_ in changed.items():
+        told[place].append(_consent(rows[place], type_))
+    _tell(tenant_id, [each for several in told.values() for each in several])
+    replies = _replies(tenant_id, rows, rules, changed)
+    _send({place: _reply(tenant_id, rows[place], rule) for place, rule in replies.items()}, arrivals)
     return rows
-
-
-class _Answered(NamedTuple):
-    """The message that a handset's is an answer to."""
-
-    id: UUID
-    client_message_id: str | None
-    metadata: dict[str, str] | None
-
-
-# Of the last few: one from the very number written to before others, one that an operator has before one that waits.
-_ANSWERED = """
-SELECT asked.place, found.id, found.client_message_id, found.metadata
-FROM unnest(%(places)s::int[], %(phones)s::text[], %(numbers)s::text[]) AS asked(place, phone, number)
-CROSS JOIN LATERAL (
-    SELECT id, client_message_id, metadata::text FROM (
-        SELECT id, client_message_id, metadata, sender, sent_at FROM gateway_message
-        WHERE tenant_id = %(tenant)s AND recipient = asked.phone AND id >= %(first)s AND id < %(last)s
-          AND NOT exempt AND status NOT IN ('scheduled', 'canceled', 'rejected')
-          AND coalesce(send_at, created_at) >= %(since)s
-        ORDER BY id DESC LIMIT 20
-    ) last
-    ORDER BY (lower(ltrim(sender, '+')) = lower(ltrim(asked.number, '+'))) IS TRUE DESC, sent_at IS NULL, id DESC
-    LIMIT 1
-) found
-"""
-
-
-def _answered(tenant_id: int, arrivals: Sequence[Arrival]) -> dict[int, _Answered]:
-    """The messages that handsets' answer, by place: of the last days, else one that was scheduled before them."""
-    now = datetime.now(tz=UTC)
-    since = now - ANSWERS_WITHIN
-    answered: dict[int, _Answered] = {}
-    # Each day is a partition to look into, and few messages are scheduled that far ahead.
-    for first, last in ((since, now + timedelta(days=1)), (since - SCHEDULED_WITHIN, since)):
-        places = [place for place in range(len(arrivals)) if place not in answered]
-        if places:
-            given: dict[str, Any] = {
-                "tenant": tenant_id,
-                "since": since,
-                "first": ids.floor(first),
-                "last": ids.floor(last),
-                "places": arrays.numbers(places),
-                "phones": arrays.texts([arrivals[place].sender for place in places]),
-                "numbers": arrays.texts([arrivals[place].recipient for place in places]),
-            }
-            with connection.cursor() as cursor:
-                cursor.execute(_ANSWERED, given)
-                for place, key, client_id, metadata in cursor.fetchall():
-                    answered[place] = _Answered(key, client_id, metadata and json.loads(metadata))
-    return answered
 
 
 class _Told(NamedTuple):
@@ -209,7 +184,7 @@ class _Told(NamedTuple):
     callback_url: str | None = None
 
 
-def _received(row: InboundMessage, rule: Rule | None, answered: _Answered | None) -> _Told:
+def _received(row: InboundMessage, rule: Rule | None, message: Answered | None) -> _Told:
     """The event of its coming."""
     url = None if rule is None else rule.callback_url
     data = {
@@ -219,37 +194,61 @@ def _received(row: InboundMessage, rule: Rule | None, answered: _Answered | None
         "text": row.text,
         "keyword": row.keyword,
         "action": row.action,
-        "inReplyTo": None if answered is None else str(answered.id),
-        "clientMessageId": None if answered is None else answered.client_message_id,
-        "metadata": (answered and answered.metadata) or {},
+        "inReplyTo": None if message is None else str(message.id),
+        "clientMessageId": None if message is None else message.client_message_id,
+        "metadata": (message and message.metadata) or {},
         "callbackUrl": url,
     }
     return _Told(row, RECEIVED, data, url)
 
 
-def _change_consent(tenant_id: int, row: InboundMessage) -> _Told | None:
-    """Opt the handset out of the tenant, or in again; None when that is how it was, or it has no number."""
-    if not _is_number(row.sender):
-        return None
-    if row.action == Action.OPT_OUT:
-        _kept, new = opt_outs.add(
-            tenant_id=tenant_id,
-            phone=row.sender,
-            sender="",
-            source=OptOut.Source.KEYWORD,
-            reason=row.keyword,
-            text=row.text,
-            inbound_id=row.id,
-        )
-        return _consent(row, OPTED_OUT) if new else None
-    if row.action == Action.OPT_IN:
-        # Of the tenant, and of the number that it wrote to; what it does not want of others stays.
-        removed = [
-            opt_outs.remove(tenant_id=tenant_id, phone=row.sender, sender=sender)
-            for sender in ("", row.recipient)
-        ]
-        return _consent(row, OPTED_IN) if any(removed) else None
-    return None
+def _change_consents(tenant_id: int, rows: Sequence[InboundMessage]) -> dict[int, str]:
+    """Opt handsets out of the tenant, or in again; which event that is, by place, where it changed anything.
+
+    A handset's first wish of a batch goes with the others' first ones, then the second ones.
+    """
+    changed: dict[int, str] = {}
+    for wishes in _rounds(rows):
+        outs = [place for place in wishes if rows[place].action == Action.OPT_OUT]
+        changed |= dict.fromkeys(_opted_out(tenant_id, rows, outs), OPTED_OUT)
+        ins = [place for place in wishes if rows[place].action == Action.OPT_IN]
+        changed |= dict.fromkeys(_opted_in(tenant_id, rows, ins), OPTED_IN)
+    return changed
+
+
+def _rounds(rows: Sequence[InboundMessage]) -> Iterable[list[int]]:
+    """The places of those that want a consent changed and have a number; each handset's once in a round."""
+    rounds: list[list[int]] = []
+    times: Counter[str] = Counter()
+    for place, row in enumerate(rows):
+        if row.action in {Action.OPT_OUT, Action.OPT_IN} and _is_number(row.sender):
+            number = times[row.sender]
+            times[row.sender] += 1
+            if number == len(rounds):
+                rounds.append([])
+            rounds[number].append(place)
+    return rounds
+
+
+def _opted_out(tenant_id: int, rows: Sequence[InboundMessage], places: Sequence[int]) -> list[int]:
+    """The places of those who were not out before."""
+    if not places:
+        return []
+    wanted = [
+        opt_outs.Row(row.sender, "", row.keyword, row.text, row.id)
+        for row in (rows[place] for place in places)
+    ]
+    made = opt_outs.put(tenant_id=tenant_id, rows=wanted, source=OptOut.Source.KEYWORD)
+    return [place for place, (_key, new) in zip(places, made, strict=True) if new]
+
+
+def _opted_in(tenant_id: int, rows: Sequence[InboundMessage], places: Sequence[int]) -> list[int]:
+    """The places of those who were out: of the tenant, or of the number that they wrote to; of others they stay."""
+    if not places:
+        return []
+    wanted = [(rows[place].sender, rows[place].recipient) for place in places]
+    lifted = opt_outs.lift(tenant_id=tenant_id, wanted=wanted)
+    return [place for place in places if rows[place].sender in lifted]
 
 
 def _consent(row: InboundMessage, type_: str) -> _Told:
@@ -265,19 +264,47 @@ def _consent(row: InboundMessage, type_: str) -> _Told:
     return _Told(row, type_, data)
 
 
-def _deserves_reply(row: InboundMessage, rule: Rule, replies: Sequence[Submission], *, changed: bool) -> bool:
-    """Whether the keyword has a reply for it: one that should change a consent and does not has none, nor one that
-    had the same just now."""
-    reply_text = rule.reply_text
-    if reply_text is None or row.sender == row.recipient or not _is_number(row.sender):
-        return False
-    if changed or rule.action in {Action.OPT_OUT, Action.OPT_IN}:
-        return changed
-    if any(reply.recipient == row.sender and reply.text == reply_text for reply in replies):
-        return False
+def _replies(
+    tenant_id: int,
+    rows: Sequence[InboundMessage],
+    rules: Sequence[Rule | None],
+    changed: dict[int, str],
+) -> dict[int, Rule]:
+    """The rules that reply, by place: what should change a consent only where it did, others to nobody twice in a
+    while."""
+    wanted = [
+        (place, row, rule)
+        for place, (row, rule) in enumerate(zip(rows, rules, strict=True))
+        if rule is not None and rule.reply_text is not None and _can_reply(row)
+    ]
+    had = _had(tenant_id, [row for _place, row, rule in wanted if not _is_consent(rule)])
+    replies: dict[int, Rule] = {}
+    for place, row, rule in wanted:
+        same = (row.sender, rule.reply_text or "")
+        if place in changed if _is_consent(rule) else same not in had:
+            replies[place] = rule
+            had.add(same)
+    return replies
+
+
+def _is_consent(rule: Rule) -> bool:
+    return rule.action in {Action.OPT_OUT, Action.OPT_IN}
+
+
+def _can_reply(row: InboundMessage) -> bool:
+    late = datetime.now(tz=UTC) - row.received_at > REPLIES_WITHIN
+    return not late and row.sender != row.recipient and _is_number(row.sender)
+
+
+def _had(tenant_id: int, rows: Sequence[InboundMessage]) -> set[tuple[str, str]]:
+    """The recipient and text of what these handsets were sent just now."""
+    if not rows:
+        return set()
     since = ids.floor(datetime.now(tz=UTC) - REPLIES_EVERY)
-    sent = Message.objects.for_tenant(row.tenant_id or 0).filter(recipient=row.sender, id__gte=since)
-    return not sent.filter(text=reply_text).exists()
+    sent = Message.objects.for_tenant(tenant_id).filter(
+        recipient__in={row.sender for row in rows}, id__gte=since, text__isnull=False
+    )
+    return {(recipient, text or "") for recipient, text in sent.values_list("recipient", "text")}
 
 
 def _reply(tenant_id: int, row: InboundMessage, rule: Rule) -> Submission:
@@ -319,9 +346,25 @@ def _tell(tenant_id: int, told: Sequence[_Told]) -> None:
         fan_out(facts)
 
 
-def _send(replies: Sequence[Submission]) -> None:
+# Where a reply waits is where it goes from; a relay that finds the operator down moves it on.
+_STEER = """
+UPDATE gateway_duemessage d SET lane = n.lane
+FROM unnest(%s::uuid[], %s::int[]) AS n(id, lane)
+WHERE d.message_id = n.id
+"""
+
+
+def _send(replies: dict[int, Submission], arrivals: Sequence[Arrival]) -> None:
+    """Submit the replies, by place, and send each by the operator that brought what it answers."""
     if not replies:
         return
-    for outcome in submission.accept(submissions=replies, now=datetime.now(tz=UTC)):
+    outcomes = submission.accept(submissions=list(replies.values()), now=datetime.now(tz=UTC))
+    steered: dict[str, int] = {}
+    for place, outcome in zip(replies, outcomes, strict=True):
         if isinstance(outcome, Refused):
             log.info("inbound.reply_refused", extra={"reason": outcome.problem.code})
+        elif arrivals[place].lane:
+            steered[outcome.id] = arrivals[place].lane
+    if steered:
+        with connection.cursor() as cursor:
+            cursor.execute(_STEER, [arrays.plain(steered), arrays.numbers(steered.values())])

@@ -1,7 +1,9 @@
 """What happens when a handset sends a certain word: a tenant's own rules, and those that every tenant has.
 
 A word is compared without regard to case, form (NFKC), surrounding punctuation and the number of spaces: ``Stop.``
-is STOP. A built-in rule keeps its word and action; its row is there only once a tenant has changed its reply.
+is STOP. A built-in rule keeps its word and action; its row is there only once a tenant has changed its reply. The
+words and replies of those are in :mod:`gateway.consent_words`, and are compared without accents and inner spaces,
+too: ``Arrêt`` is ARRET, ``Stop all`` is STOPALL.
 """
 
 import re
@@ -10,33 +12,20 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from gateway import errors
+from gateway.consent_words import BUILT_IN, REPLIES
 from gateway.errors import Detail
 from gateway.models import Keyword
 
 Action, Match = Keyword.Action, Keyword.Match
 
 LENGTH = 100
-OPT_OUT_REPLY = "You have been unsubscribed and will receive no more messages. Reply START to resubscribe."
-OPT_IN_REPLY = "You have been resubscribed and will receive messages again. Reply STOP to unsubscribe."
-HELP_REPLY = "Reply STOP to unsubscribe, START to resubscribe. Message and data rates may apply."
-
-_REPLIES: Final = {
-    Action.OPT_OUT: OPT_OUT_REPLY,
-    Action.OPT_IN: OPT_IN_REPLY,
-    Action.HELP: HELP_REPLY,
-}
-BUILT_IN: Final[dict[str, Keyword.Action]] = {
-    **dict.fromkeys(("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"), Action.OPT_OUT),
-    **dict.fromkeys(("START", "UNSTOP", "YES"), Action.OPT_IN),
-    **dict.fromkeys(("HELP", "INFO"), Action.HELP),
-}
 _NAMESPACE = UUID("8b1d6a0e-52f7-5d9c-9f0a-6c3e2b7d4a15")
 
 
@@ -87,6 +76,24 @@ def _surrounds(character: str) -> bool:
     return character in " \ufffd" or category[0] == "P" or category in {"Sk", "Cf", "Cc"}
 
 
+def built_in_word(word: str) -> str | None:
+    """The built-in word that a canonical one is, accents and inner spaces or hyphens aside."""
+    if word in BUILT_IN:
+        return word
+    if len(word) > _LONGEST_BUILT_IN:
+        return None
+    bare = "".join(
+        character
+        for character in unicodedata.normalize("NFD", word)
+        if character not in " -'" and not unicodedata.combining(character)
+    )
+    return bare if bare in BUILT_IN else None
+
+
+# What was folded away makes a text longer, not by much.
+_LONGEST_BUILT_IN = 2 * max(map(len, BUILT_IN))
+
+
 def built_in_id(*, tenant_id: int, word: str) -> UUID:
     """The id of a tenant's built-in rule: always the same."""
     return uuid.uuid5(_NAMESPACE, f"{tenant_id}:{word}")
@@ -99,10 +106,11 @@ def match(*, tenant_id: int, texts: Sequence[str]) -> list[Rule | None]:
     """
     wanted = [(canonical(text), canonical((text.split() or [""])[0])) for text in texts]
     words = {word for pair in wanted for word in pair}
-    rows = _rows(tenant_id).filter(keyword__in=words)
+    built_in = {whole: word for whole, _first in wanted if (word := built_in_word(whole)) is not None}
+    rows = _rows(tenant_id).filter(keyword__in=words.union(built_in.values()))
     rules = {rule.keyword: rule for rule in map(_rule, rows)}
-    for word in words & BUILT_IN.keys() - rules.keys():
-        rules[word] = _unchanged(tenant_id, word)
+    for whole, word in built_in.items():
+        rules.setdefault(whole, rules.get(word) or _unchanged(tenant_id, word))
     return [_chosen(rules, whole, first) for whole, first in wanted]
 
 
@@ -138,7 +146,7 @@ def read(*, tenant_id: int, keyword_id: UUID) -> Rule:
     row = _rows(tenant_id).filter(pk=keyword_id).first()
     if row is not None:
         return _rule(row)
-    return _unchanged(tenant_id, _built_in_word(tenant_id, keyword_id))
+    return _unchanged(tenant_id, _word_of(tenant_id, keyword_id))
 
 
 def create(*, tenant_id: int, values: dict[str, Any]) -> Rule:
@@ -151,7 +159,7 @@ def create(*, tenant_id: int, values: dict[str, Any]) -> Rule:
     row = Keyword(tenant_id=tenant_id, **values)
     if (fault := _lacking(row)) is not None:
         raise errors.Invalid(f"{fault.field}: {fault.message}", details=[fault])
-    if row.keyword in BUILT_IN:
+    if built_in_word(row.keyword) is not None:
         raise errors.KeywordExists("This keyword is built in: change its replyText with PATCH.")
     _save(row)
     return _rule(row)
@@ -170,11 +178,11 @@ def change(*, tenant_id: int, keyword_id: UUID, changes: dict[str, Any]) -> Rule
     with transaction.atomic():
         row = _rows(tenant_id).filter(pk=keyword_id).select_for_update().first()
         if row is None:
-            row = _made_of(tenant_id, _built_in_word(tenant_id, keyword_id))
+            row = _made_of(tenant_id, _word_of(tenant_id, keyword_id))
         if row.keyword in BUILT_IN:
             if any(getattr(row, name) != changes.get(name, getattr(row, name)) for name in _FIXED):
                 raise errors.BuiltInKeyword
-        elif changes.get("keyword") in BUILT_IN:
+        elif built_in_word(changes.get("keyword", "")) is not None:
             raise errors.KeywordExists
         for name, value in changes.items():
             setattr(row, name, value)
@@ -195,7 +203,7 @@ def remove(*, tenant_id: int, keyword_id: UUID) -> None:
         errors.BuiltInKeyword: it is built in.
     """
     if not _rows(tenant_id).filter(pk=keyword_id).exclude(keyword__in=BUILT_IN).delete()[0]:
-        _built_in_word(tenant_id, keyword_id)
+        _word_of(tenant_id, keyword_id)
         raise errors.BuiltInKeyword
 
 
@@ -214,7 +222,7 @@ def _rows(tenant_id: int) -> QuerySet[Keyword, Keyword]:
     return Keyword.objects.for_tenant(tenant_id)
 
 
-def _built_in_word(tenant_id: int, keyword_id: UUID) -> str:
+def _word_of(tenant_id: int, keyword_id: UUID) -> str:
     for word in BUILT_IN:
         if built_in_id(tenant_id=tenant_id, word=word) == keyword_id:
             return word
@@ -240,7 +248,7 @@ def _save(row: Keyword) -> None:
 
 def _rule(row: Keyword) -> Rule:
     built_in = row.keyword in BUILT_IN
-    default = _REPLIES[BUILT_IN[row.keyword]] if built_in else None
+    default = REPLIES[row.keyword] if built_in else None
     return Rule(
         row.pk,
         row.keyword,
@@ -257,4 +265,4 @@ def _rule(row: Keyword) -> Rule:
 def _unchanged(tenant_id: int, word: str) -> Rule:
     action = BUILT_IN[word]
     key = built_in_id(tenant_id=tenant_id, word=word)
-    return Rule(key, word, Match.EXACT, action, _REPLIES[action], None, True, None, None)
+    return Rule(key, word, Match.EXACT, action, REPLIES[word], None, True, None, None)

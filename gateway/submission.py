@@ -178,7 +178,17 @@ def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, err
     lanes = [0] * len(submissions)
     if hooks.route is not None:
         lanes = hooks.route(
-            [RouteRequest(s.tenant_id, s.channel, s.recipient, s.sender, s.parts) for s in submissions]
+            [
+                RouteRequest(
+                    s.tenant_id,
+                    s.channel,
+                    s.recipient,
+                    s.sender,
+                    s.parts,
+                    s.metadata.get("tag") if s.metadata else None,
+                )
+                for s in submissions
+            ]
         )
     rooms: dict[int, int] = {}
     for place, (submission, lane) in enumerate(zip(submissions, lanes, strict=True)):

@@ -15,9 +15,11 @@ from django.utils.html import format_html_join
 from gateway import sealing
 from gateway.admin import audit, reading
 from gateway.models import Tenant
-from routing import operators, provisioning
+from routing import circuit, operators, provisioning
 from routing.errors import OperatorSettingsError
 from routing.models import Operator, OperatorState, ParkedReceipt, Route
+
+HOUR = 3600.0
 
 
 class _Unshown(forms.Textarea):
@@ -27,23 +29,26 @@ class _Unshown(forms.Textarea):
         return ""
 
 
-class _SettingsField(forms.JSONField):
-    """A JSON object that a database can hold; a refused one is shown again as it was typed."""
+class _JsonField(forms.JSONField):
+    """JSON of one kind that a database can hold; what was refused is shown again as it was typed."""
+
+    kind: type[dict[str, Any]] | type[list[Any]] = dict
+    form = "a JSON object: {…}"
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         return InvalidJSONInput(data or "")
 
     def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, InvalidJSONInput) else json.dumps(value or {}, indent=2)
+        return value if isinstance(value, InvalidJSONInput) else json.dumps(value or self.kind(), indent=2)
 
     def to_python(self, value: Any) -> Any:
         try:
             given = super().to_python(value)
         except (ValueError, RecursionError) as error:
             raise forms.ValidationError("It has a number too long, or goes too deep.") from error
-        given = {} if given is None else given
-        if not isinstance(given, dict):
-            raise forms.ValidationError("It must be a JSON object: {…}.")
+        given = self.kind() if given is None else given
+        if not isinstance(given, self.kind):
+            raise forms.ValidationError(f"It must be {self.form}.")
         try:
             text = json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
         except ValueError as error:
@@ -51,6 +56,11 @@ class _SettingsField(forms.JSONField):
         if b"\\u0000" in text:
             raise forms.ValidationError("A text in it has a null character.")
         return given
+
+
+class _WindowsField(_JsonField):
+    kind = list
+    form = "a JSON list: [{…}, …]"
 
 
 class OperatorForm(forms.ModelForm[Operator]):
@@ -63,10 +73,11 @@ class OperatorForm(forms.ModelForm[Operator]):
         help_text="How ids in receipts relate to ids in answers.",
     )
     rate = forms.FloatField(required=False, help_text="Parts per second over all workers; empty is no limit.")
-    settings = _SettingsField(
+    settings = _JsonField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 12, "cols": 80}),
-        help_text="A JSON object of what the transport takes: host, port, system_id, window … for smpp.",
+        help_text="A JSON object of what the transport takes: host, port, system_id, window … for smpp; and breaker "
+        "(true or false), no_receipts_minutes and slow_seconds (null is never) for routing.",
     )
     password = forms.CharField(
         required=False,
@@ -117,10 +128,6 @@ class OperatorForm(forms.ModelForm[Operator]):
         self.instance.secrets = sealing.seal(plain.encode(), context=sealing.CONTEXT_OPERATOR_SECRETS)
 
 
-# Two routes of an operator differ in one of these.
-_SELECTS = ("tenant_id", "channel", "prefix", "sender")
-
-
 class RouteForm(forms.ModelForm[Route]):
     tenant_id = forms.TypedChoiceField(
         required=False, coerce=int, empty_value=None, label="Tenant", help_text="Empty is every tenant."
@@ -130,12 +137,24 @@ class RouteForm(forms.ModelForm[Route]):
     prefix = forms.CharField(  # type: ignore[assignment]
         required=False, max_length=16, help_text="First digits of the number, country code first: 33, 1415."
     )
+    country = forms.CharField(required=False, max_length=2, help_text="Of the recipient: FR.")
+    network = forms.CharField(required=False, max_length=6, help_text="MCC, or MCC and MNC: 208, 20801.")
+    tag = forms.CharField(required=False, max_length=100, help_text="The metadata member tag.")
+    windows = _WindowsField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 40}),
+        help_text='When it counts: [{"days": [1, 2], "from": "08:00", "to": "20:00", "zone": "Europe/Paris"}]. '
+        "An empty list is always.",
+    )
     priority = forms.IntegerField(initial=0, min_value=-1_000_000, max_value=1_000_000)
     weight = forms.IntegerField(initial=1, min_value=1, max_value=1_000_000)
 
     class Meta:
         model = Route
-        fields = ("operator", "tenant_id", "channel", "prefix", "sender", "priority", "weight", "active")
+        fields = (
+            "operator", "tenant_id", "channel", "prefix", "country", "network", "sender", "tag", "priority", "cost",
+            "weight", "windows", "active",
+        )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -144,21 +163,24 @@ class RouteForm(forms.ModelForm[Route]):
             self.fields["tenant_id"].choices = [("", "—"), *everyone]  # type: ignore[attr-defined]
 
     def clean_prefix(self) -> str:
-        digits = str(self.cleaned_data["prefix"]).removeprefix("+")
-        if digits and not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
-            raise forms.ValidationError("It must be the first digits of a number, country code first.")
-        return digits
+        return str(self.cleaned_data["prefix"]).removeprefix("+")
 
-    def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        operator = given.get("operator")
+    def clean_country(self) -> str:
+        return str(self.cleaned_data["country"]).upper()
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # ModelForm's own step, which fills the instance
+        if self.errors:
+            return
+        try:
+            provisioning.check_route(self.instance)
+        except provisioning.ProvisioningError as error:
+            text = str(error)
+            self.add_error(error.field, f"{text[0].upper()}{text[1:]}.")
+            return
         # One that is made on the same page has no number and no routes yet.
-        number = operator.pk if operator else self.instance.operator_id
-        if number and not self.errors:
-            same = Route.objects.filter(operator=number, **{name: given[name] for name in _SELECTS})
-            if same.exclude(pk=self.instance.pk).exists():
-                self.add_error(None, "That route is there already.")
-        return given
+        if self.instance.operator_id and provisioning.same_routes(self.instance).exists():
+            self.add_error(None, "That route is there already.")
 
 
 class _Routes(forms.BaseInlineFormSet[Route, Operator, forms.ModelForm[Route]]):
@@ -175,7 +197,7 @@ class _Routes(forms.BaseInlineFormSet[Route, Operator, forms.ModelForm[Route]]):
             given = getattr(form, "cleaned_data", None)
             if not given or given.get("DELETE") or form.errors:
                 continue
-            selects = tuple(given.get(name) for name in _SELECTS)
+            selects = tuple(json.dumps(given.get(name), default=str) for name in provisioning.SELECTS)
             if selects in seen:
                 form.add_error(None, "That route is there twice.")
             seen.add(selects)
@@ -186,7 +208,10 @@ class RouteInline(admin.TabularInline[Route, Operator]):
     form = RouteForm
     formset = _Routes
     extra = 0
-    fields = ("tenant_id", "channel", "prefix", "sender", "priority", "weight", "active")
+    fields = (
+        "tenant_id", "channel", "prefix", "country", "network", "sender", "tag", "priority", "cost", "weight",
+        "windows", "active",
+    )  # fmt: skip
 
 
 def _is_ours(operator: Operator | None) -> bool:
@@ -194,25 +219,32 @@ def _is_ours(operator: Operator | None) -> bool:
     return operator is not None and operator.pk is not None and operator.pk < 0
 
 
+# What an operator's page shows besides its form.
+_SHOWN = ("secrets_kept", "id_mode_seen", "breaker", "workers")
+
+
 @admin.register(Operator)
 class OperatorAdmin(audit.Audited):
     form = OperatorForm
     veiled = frozenset({"password", "other_secrets"})
-    list_display = ("slug", "name", "transport", "channel", "active", "state", "rate", "updated_at")
+    list_display = (
+        "slug", "name", "transport", "channel", "active", "state", "breaker", "rate", "id_mode", "id_mode_seen",
+        "updated_at",
+    )  # fmt: skip
     list_filter = ("transport", "channel", "active")
     search_fields = ("slug", "name")
     ordering = ("slug",)
-    actions = ("deactivate", "activate")
+    actions = ("deactivate", "activate", "pass_over", "trust")
     inlines = (RouteInline,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Operator | None = None) -> tuple[str, ...]:
         # The queue and every message that it carried are named by the slug.
-        return () if obj is None else ("slug", "secrets_kept", "workers")
+        return () if obj is None else ("slug", *_SHOWN)
 
     def get_fields(self, request: HttpRequest, obj: Operator | None = None) -> tuple[str, ...]:
         given = ("slug", "name", "transport", "channel", "active", "rate", "id_mode", "on_unknown_outcome")
         secrets = ("password", "other_secrets") if self.has_change_permission(request, obj) else ()
-        shown = () if obj is None else ("secrets_kept", "workers")
+        shown = () if obj is None else _SHOWN
         return (*given, "settings", *secrets, *shown)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Operator]:
@@ -228,6 +260,14 @@ class OperatorAdmin(audit.Audited):
         if not operator.there:
             return "no worker"
         return f"{'up' if operator.up else 'down'} ({operator.up} of {operator.there} workers)"
+
+    @admin.display(description="Breaker")
+    def breaker(self, operator: Operator) -> str:
+        until = operator.tripped_until
+        if until is None:
+            return "off" if operator.settings.get("breaker") is False else "closed"
+        state = f"open until {until:%H:%M:%S}" if until > datetime.now(tz=UTC) else "probing"
+        return f"{state}: {operator.tripped_reason}"
 
     @admin.display(description="Workers")
     def workers(self, operator: Operator) -> str:
@@ -257,6 +297,27 @@ class OperatorAdmin(audit.Audited):
     def activate(self, request: HttpRequest, queryset: QuerySet[Operator]) -> None:
         self._switch(request, queryset, active=True)
 
+    @admin.action(description="Pass over for an hour where another can carry it", permissions=["change"])
+    def pass_over(self, request: HttpRequest, queryset: QuerySet[Operator]) -> None:
+        self._break(request, queryset, reason="passed over by an administrator")
+
+    @admin.action(description="Trust again at once", permissions=["change"])
+    def trust(self, request: HttpRequest, queryset: QuerySet[Operator]) -> None:
+        self._break(request, queryset, reason="")
+
+    def _break(self, request: HttpRequest, queryset: QuerySet[Operator], *, reason: str) -> None:
+        chosen = list(queryset.filter(pk__gt=0))
+        keys = [operator.pk for operator in chosen]
+        if reason:
+            circuit.trip(operator_ids=keys, seconds=HOUR, reason=reason)
+        else:
+            circuit.reset(operator_ids=keys)
+        for operator in chosen:
+            audit.note(
+                request, operator, field="tripped_reason", before=operator.tripped_reason, after=reason
+            )
+        self.message_user(request, f"{'Passed over' if reason else 'Trusted again'}: {len(chosen)}.")
+
     def _switch(self, request: HttpRequest, queryset: QuerySet[Operator], *, active: bool) -> None:
         switched = list(queryset.filter(pk__gt=0).exclude(active=active))
         for operator in switched:
@@ -277,7 +338,10 @@ def _lately() -> QuerySet[OperatorState]:
 
 
 def _shown(state: OperatorState) -> str:
-    details = [f"{name} {value}" for name, value in state.detail.items() if value not in (None, "")]
+    told = {name: value for name, value in state.detail.items() if name != "minute"}
+    details = [f"{name} {value}" for name, value in told.items() if value not in (None, "")]
+    if minute := state.detail.get("minute"):
+        details.append(f"{minute['failed']} of {minute['tried']} failed in the last minute")
     paused = [f"paused until {state.paused_until:%H:%M:%S}"] if state.paused_until else []
     return ", ".join(["up" if state.up else "down", *paused, *details])
 
@@ -285,11 +349,14 @@ def _shown(state: OperatorState) -> str:
 @admin.register(Route)
 class RouteAdmin(audit.Audited):
     form = RouteForm
-    list_display = ("operator", "channel", "prefix", "tenant_name", "sender", "priority", "weight", "active")
+    list_display = (
+        "operator", "channel", "prefix", "country", "network", "tenant_name", "sender", "tag", "priority", "cost",
+        "weight", "hours", "active",
+    )  # fmt: skip
     ordering = ("operator__slug", "channel", "prefix", "-priority", "id")
     list_filter = ("operator", "channel", "active")
     list_select_related = ("operator",)
-    search_fields = ("prefix", "sender", "operator__slug")
+    search_fields = ("prefix", "sender", "tag", "network", "operator__slug")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         named = Tenant.everything.filter(pk=OuterRef("tenant_id")).values("name")
@@ -299,6 +366,10 @@ class RouteAdmin(audit.Audited):
     @admin.display(description="Tenant")
     def tenant_name(self, row: Any) -> str:
         return "every" if row.tenant_id is None else row.owner or str(row.tenant_id)
+
+    @admin.display(description="Hours")
+    def hours(self, route: Route) -> str:
+        return "always" if not route.windows else f"{len(route.windows)} windows"
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "operator":

@@ -82,7 +82,11 @@ class Receipt:
 
 @dataclass(slots=True)
 class Inbound:
-    """What a handset sent to one of our numbers. ``handle`` as in :class:`Receipt`."""
+    """What a handset sent to one of our numbers. ``handle`` as in :class:`Receipt`.
+
+    ``part`` is the place of a piece of a long message: the reference that the pieces share, how many there are, and
+    which it is, from 1. A piece's text may begin or end with half of a surrogate pair.
+    """
 
     operator_id: int
     sender: str
@@ -91,6 +95,7 @@ class Inbound:
     occurred_at: datetime
     raw: dict[str, Any] = field(default_factory=dict)
     handle: Any = None
+    part: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

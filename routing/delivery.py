@@ -6,18 +6,20 @@ the transport works; a worker that dies there leaves rows whose lease runs out (
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from gateway import arrays, lifecycle, statuses
+from gateway import arrays, events, lifecycle, statuses
+from gateway.events import Note
 from gateway.lifecycle import Move
 from gateway.statuses import Status
-from routing import chains, fallbacks, receipts
+from routing import chains, circuit, failover, fallbacks, receipts
 from routing.contract import Outbound, Outcome, Verdict
 from routing.fallbacks import Failure
 
@@ -158,13 +160,24 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
 
     An acceptance counts even when the row's lease has run out meanwhile: the operator has the message, so it
     must not wait to be sent again. Other outcomes of rows that are no longer ours are someone else's to tell.
-    A refusal ends the message only when no step of its fallback chain is left.
+    A refusal takes the message to the next operator that has a route for it; it ends the message only when there is
+    none, and no step of its fallback chain is left.
     """
+    if not outcomes:
+        return
+    circuit.count(operator_id=carrier.operator_id, outcomes=outcomes)
     with transaction.atomic():
         again: list[Outcome] = []
         ended: list[Outcome] = []
+        onward = failover.elsewhere(
+            operator_id=carrier.operator_id,
+            worker=carrier.worker,
+            outcomes=outcomes,
+            now=outcomes[0].occurred_at,
+        )
         for outcome in outcomes:
-            (again if _waits_again(carrier, outcome) else ended).append(outcome)
+            is_over = not _waits_again(carrier, outcome) and outcome.delivery_id not in onward
+            (ended if is_over else again).append(outcome)
         steps = _finish(carrier, ended)
         told = [outcome for outcome in ended if outcome.delivery_id in steps]
         late = [o for o in ended if o.delivery_id not in steps and o.verdict is Verdict.ACCEPTED]
@@ -184,7 +197,15 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
                 worker=carrier.worker,
                 now=again[0].occurred_at,
                 tried=True,
+                onward=onward,
             )
+            events.note(notes=[_passed_on(carrier, o) for o in again if o.delivery_id in onward])
+
+
+def _passed_on(carrier: Carrier, outcome: Outcome) -> Note:
+    """The timeline's line of a refusal that is not the message's end."""
+    code = outcome.error_code or "REJECTED_BY_OPERATOR"
+    return Note(outcome.message_id, "operator.refused", outcome.occurred_at, carrier.slug, outcome.code, code)
 
 
 def _accept(
@@ -261,7 +282,7 @@ def _refusal(carrier: Carrier, outcome: Outcome) -> Move:
 
 
 # What waits again keeps its place in the order: the moment since when it was due. A try that the operator never
-# saw does not count.
+# saw does not count; one that it refused takes the message to another's lane at once, with no tries there yet.
 _WAIT_AGAIN = """
 WITH gone AS (
     DELETE FROM routing_delivery
@@ -270,12 +291,14 @@ WITH gone AS (
 )
 INSERT INTO gateway_duemessage (message_id, tenant_id, lane, priority, due_at, expires_at, channel, recipient,
                                 sender, parts, attempts, refused_by)
-SELECT g.message_id, g.tenant_id, g.operator_id, g.priority,
-       CASE WHEN %(tried)s AND g.attempts >= %(patient)s
+SELECT g.message_id, g.tenant_id, coalesce(n.lane, g.operator_id), g.priority,
+       CASE WHEN %(tried)s AND n.lane IS NULL AND g.attempts >= %(patient)s
             THEN now() + least(2 ^ g.attempts, %(slowest)s) * interval '1 second' ELSE g.due_at END,
        m.expires_at, m.channel, m.recipient, m.sender, g.parts,
-       CASE WHEN %(tried)s THEN g.attempts ELSE g.attempts - 1 END, g.refused_by
-FROM gone g JOIN gateway_message m ON m.id = g.message_id
+       CASE WHEN n.lane IS NOT NULL THEN 0 WHEN %(tried)s THEN g.attempts ELSE g.attempts - 1 END,
+       CASE WHEN n.lane IS NULL THEN g.refused_by ELSE g.refused_by || g.operator_id END
+FROM gone g LEFT JOIN unnest(%(onward)s::uuid[], %(lanes)s::int[]) AS n(id, lane) ON n.id = g.id
+JOIN gateway_message m ON m.id = g.message_id
 WHERE m.id = ANY(%(messages)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
   AND (m.status = ANY(%(waiting)s::text[]) OR m.status = 'sent' AND m.fallback_step > 0)
   AND (g.step IS NULL OR g.step = m.fallback_step)
@@ -285,6 +308,7 @@ ON CONFLICT (message_id) DO NOTHING
 
 _WAITING = arrays.texts([status.value for status in sorted(statuses.WAITING)])
 _OURS = "SELECT message_id FROM routing_delivery WHERE id = ANY(%s::uuid[]) AND worker = %s FOR UPDATE"
+_NOWHERE: Mapping[UUID, int] = MappingProxyType({})
 
 
 def give_back(
@@ -294,10 +318,12 @@ def give_back(
     worker: str | None,
     now: datetime,
     tried: bool = False,
+    onward: Mapping[UUID, int] = _NOWHERE,
 ) -> None:
     """Let messages wait again, at their old place; those that ended meanwhile just lose their delivery.
 
     ``worker``: who has them in hand, None when nobody took them yet. ``tried``: the operator may have seen them.
+    ``onward``: the next operators of those that this one refused, by delivery id.
     """
     if not delivery_ids:
         return
@@ -319,5 +345,7 @@ def give_back(
                 "waiting": _WAITING,
                 "patient": PATIENT_TRIES,
                 "slowest": SLOWEST_RETRY_SECONDS,
+                "onward": arrays.uuids(onward),
+                "lanes": arrays.numbers(onward.values()),
             },
         )

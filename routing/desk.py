@@ -19,12 +19,10 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils.module_loading import import_string
 
-from gateway import inbound
-from gateway.inbound import Arrival
-from routing import delivery, journal, limits, operators, receipts
+from routing import arrivals, delivery, journal, limits, operators, receipts
 from routing.contract import Inbound, OperatorSettings, Receipt, Transport
 from routing.delivery import Carrier
 from routing.errors import OperatorDown, RoutingError, UnknownTransport
@@ -246,21 +244,24 @@ class Desk:
             slugs = {key: each.settings.slug for key, each in self._open.items()}
         came = [each for each in arrived if isinstance(each, Receipt)]
         if came:
-            receipts.record(arrived=came, slugs=slugs, now=datetime.now(tz=UTC))
-        sent_by_handsets = [
-            Arrival(
-                slugs.get(each.operator_id, ""),
-                each.sender,
-                each.recipient,
-                each.text,
-                each.occurred_at,
-                each.raw,
-            )
-            for each in arrived
-            if isinstance(each, Inbound)
-        ]
-        if sent_by_handsets:
-            inbound.store(arrivals=sent_by_handsets)
+            _record(came, slugs)
+        arrivals.keep(arrived=[each for each in arrived if isinstance(each, Inbound)], slugs=slugs)
+
+
+def _record(came: Sequence[Receipt], slugs: dict[int, str]) -> None:
+    """Record receipts; one that fails for a reason of its own is found by halves, and only logged."""
+    try:
+        receipts.record(arrived=came, slugs=slugs, now=datetime.now(tz=UTC))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        if len(came) == 1:
+            (lost,) = came
+            log.exception("receipt.refused", operator=slugs.get(lost.operator_id), remote_id=lost.remote_id)
+            return
+        half = len(came) // 2
+        _record(came[:half], slugs)
+        _record(came[half:], slugs)
 
 
 class _Open:

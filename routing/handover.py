@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 # How often a waiting task looks whether it is told to stop.
 LOOK_SECONDS = 0.5
+# A bind that is lost may be back at once; after so long its messages go to wait, maybe for another operator.
+PATIENCE_SECONDS = 1.0
 # Between tries while the database is away.
 AWAY_SECONDS = 0.3
 
@@ -98,6 +100,7 @@ class Chunk:
         self._carrier = carrier
         self._pending = {message.delivery_id: message for message in messages}
         self._answers: queue.SimpleQueue[tuple[list[Outcome], Page, int]] = queue.SimpleQueue()
+        self._down_since: float | None = None
 
     def carry(self) -> None:
         """Submit all, and record outcomes in whatever batches they come while earlier ones are being written."""
@@ -110,8 +113,17 @@ class Chunk:
             batches = self._next()
             if batches:
                 self._store(batches)
-            elif self._desk.stopping.is_set():
+            elif self._desk.stopping.is_set() or self._is_down():
                 self._withdraw()
+
+    def _is_down(self) -> bool:
+        """Whether the transport has had no bind for a while: what it was not able to send had better wait outside."""
+        if self._transport.state().up:
+            self._down_since = None
+            return False
+        now = time.monotonic()
+        self._down_since = self._down_since or now
+        return now - self._down_since >= PATIENCE_SECONDS
 
     def _answered(self, outcomes: list[Outcome]) -> None:
         """Outcomes have come: acceptances to disk at once, then to the waiting task. On the transport's thread."""

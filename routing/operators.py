@@ -9,6 +9,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 
 from gateway import sealing
+from routing import circuit
 from routing.contract import OperatorSettings, TransportState
 from routing.models import Operator
 
@@ -19,12 +20,26 @@ REFRESH_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An operator as the relay sees it. ``ready``: some worker has a bind up and the operator takes messages."""
+    """An operator as the relay sees it.
+
+    ``ready``: some worker has a bind up and the operator takes messages; ``up``: the same when it said "slow down".
+    ``tripped``: its breaker is open, routing passes it over; ``probing``: it was, and shows now whether it works.
+    What has waited ``slow_seconds`` for it goes to another; None is however long.
+    """
 
     operator_id: int
     slug: str
     rate: float | None
     ready: bool
+    up: bool = False
+    tripped: bool = False
+    probing: bool = False
+    slow_seconds: float | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether routing gives it messages that others could carry."""
+        return self.up and not self.tripped
 
     @property
     def queue(self) -> str:
@@ -33,7 +48,10 @@ class Standing:
 
 _STANDINGS = """
 SELECT o.id, o.slug, o.rate,
-       o.active AND coalesce(bool_or(s.up AND (s.paused_until IS NULL OR s.paused_until <= now())), false)
+       o.active AND coalesce(bool_or(s.up AND (s.paused_until IS NULL OR s.paused_until <= now())), false),
+       o.active AND coalesce(bool_or(s.up), false),
+       coalesce(o.tripped_until > now(), false), coalesce(o.tripped_until <= now(), false),
+       CASE WHEN jsonb_typeof(o.settings->'slow_seconds') = 'number' THEN (o.settings->>'slow_seconds')::float8 END
 FROM routing_operator o
 LEFT JOIN routing_operatorstate s
        ON s.operator_id = o.id AND s.seen_at > now() - %s * interval '1 second'
@@ -60,6 +78,10 @@ def standings(*, fresh: bool = False) -> dict[int, Standing]:
     return _cache.standings
 
 
+# Of an operator's settings what routing itself goes by; its transport does not see them.
+ROUTING_SETTINGS = ("breaker", "no_receipts_minutes", "slow_seconds")
+
+
 def settings_of(operator: Operator) -> OperatorSettings:
     """What the operator's transport is started with, its secrets opened."""
     secrets: dict[str, Any] = {}
@@ -71,7 +93,7 @@ def settings_of(operator: Operator) -> OperatorSettings:
         slug=operator.slug,
         channel=operator.channel,
         rate=operator.rate,
-        settings=operator.settings,
+        settings={name: value for name, value in operator.settings.items() if name not in ROUTING_SETTINGS},
         id_mode=operator.id_mode,
         secrets=secrets,
     )
@@ -105,7 +127,9 @@ def report(*, worker: str, states: dict[int, TransportState]) -> None:
                     None if state.paused_until is None else max(0.0, state.paused_until - now)
                     for state in states.values()
                 ],
-                "details": [Jsonb(state.detail) for state in states.values()],
+                "details": [
+                    Jsonb(state.detail | circuit.minute(operator_id=key)) for key, state in states.items()
+                ],
             },
         )
 

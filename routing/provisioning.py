@@ -1,20 +1,23 @@
 """Adding and changing operators and routes. Workers and relays notice within seconds."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
+import phonenumbers
 from django.conf import settings
 from django.core.validators import validate_slug
 from django.db import transaction
+from django.db.models import QuerySet
 from django.forms import ValidationError
 from django.utils.module_loading import import_string
 
 from gateway import sealing
 from gateway.models import Tenant
-from routing import operators, selection
-from routing.contract import OperatorSettings
+from routing import operators, selection, windows
 from routing.errors import OperatorSettingsError
 from routing.models import Operator, Route
 
@@ -24,7 +27,11 @@ ID_MODES = ("as_is", "hex_to_decimal", "decimal_to_hex")
 
 
 class ProvisioningError(ValueError):
-    """It cannot be added like that; the text says why."""
+    """It cannot be added like that; the text says why, ``field`` which of a route's fields it is about."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,63 +113,120 @@ def check(operator: Operator) -> None:
         raise ProvisioningError(f"the id mode must be one of {', '.join(ID_MODES)}")
     if operator.rate is not None and not 0 < operator.rate < 1e6:
         raise ProvisioningError("the rate must be above 0, and below 1,000,000, parts per second")
-    shown = OperatorSettings(
-        id=operator.pk or 0,
-        slug=operator.slug,
-        channel=operator.channel,
-        rate=operator.rate,
-        settings=operator.settings,
-        id_mode=operator.id_mode,
-        secrets=operators.settings_of(operator).secrets,
-    )
+    _check_routing(operator.settings)
     try:
-        import_string(path)(shown)
+        import_string(path)(replace(operators.settings_of(operator), id=operator.pk or 0))
     except OperatorSettingsError as error:
         raise ProvisioningError(str(error)) from error
 
 
-def add_route(
-    *,
-    operator: str,
-    tenant: Tenant | None,
-    channel: str | None,
-    prefix: str,
-    sender: str,
-    priority: int,
-    weight: int,
-) -> Route:
+def _check_routing(given: Mapping[str, Any]) -> None:
+    """The settings that routing itself goes by, see :data:`routing.operators.ROUTING_SETTINGS`."""
+    if type(given.get("breaker", True)) is not bool:
+        raise ProvisioningError("the setting breaker must be true or false")
+    for name, least, most in (("no_receipts_minutes", 2, 1440), ("slow_seconds", 1, 86_400)):
+        value = given.get(name)
+        if value is not None and (type(value) not in {int, float} or not least <= value <= most):
+            raise ProvisioningError(f"the setting {name} must be between {least} and {most}, or null")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteWish:
+    """What a route is to be; empty is for all."""
+
+    operator: str
+    tenant: Tenant | None = None
+    channel: str | None = None
+    prefix: str = ""
+    country: str = ""
+    network: str = ""
+    sender: str = ""
+    tag: str = ""
+    cost: Decimal | None = None
+    windows: Sequence[Any] = ()
+    priority: int = 0
+    weight: int = 1
+
+
+def add_route(*, wish: RouteWish) -> Route:
     """Add a route; its channel is the operator's when None is given.
 
     Raises:
-        ProvisioningError: an unknown operator or the sandboxes', a malformed prefix, a weight below one, the same
-            route again.
+        ProvisioningError: an unknown operator or the sandboxes', what :func:`check_route` finds, the same route
+            again.
     """
-    if operator.casefold() == selection.SANDBOX_SLUG:
-        raise ProvisioningError(f"the operator {operator!r} is the sandboxes' own: no route leads to it")
-    found = Operator.objects.filter(slug=operator).first()
+    if wish.operator.casefold() == selection.SANDBOX_SLUG:
+        raise ProvisioningError(f"the operator {wish.operator!r} is the sandboxes' own: no route leads to it")
+    found = Operator.objects.filter(slug=wish.operator).first()
     if found is None:
-        raise ProvisioningError(f"there is no operator {operator!r}")
-    digits = prefix.removeprefix("+")
-    if digits and (not digits.isascii() or not digits.isdigit() or len(digits) > 15):
+        raise ProvisioningError(f"there is no operator {wish.operator!r}")
+    if wish.channel is not None and wish.channel != found.channel:
         raise ProvisioningError(
-            f"the prefix {prefix!r} must be the first digits of a number, country code first"
+            f"the operator {wish.operator!r} carries {found.channel}, not {wish.channel!r}"
         )
-    if not 1 <= weight <= 1_000_000:
-        raise ProvisioningError("the weight must be at least 1")
-    if abs(priority) > 1_000_000:
-        raise ProvisioningError("the priority must be between -1000000 and 1000000")
-    if len(sender) > 32:
-        raise ProvisioningError("the sender has more than 32 characters")
-    if channel is not None and channel != found.channel:
-        raise ProvisioningError(f"the operator {operator!r} carries {found.channel}, not {channel!r}")
-    route, made = Route.objects.get_or_create(
+    route = Route(
         operator=found,
-        tenant_id=tenant.pk if tenant else None,
-        channel=channel or found.channel,
-        prefix=digits,
-        sender=sender,
-        defaults={"priority": priority, "weight": weight},
+        tenant_id=wish.tenant.pk if wish.tenant else None,
+        channel=wish.channel or found.channel,
+        prefix=wish.prefix.removeprefix("+"),
+        country=wish.country.upper(),
+        network=wish.network,
+        sender=wish.sender,
+        tag=wish.tag,
+        cost=wish.cost,
+        windows=list(wish.windows),
+        priority=wish.priority,
+        weight=wish.weight,
     )
-    if not made:
-        raise ProvisioningError(f"that route is there already (number {route.pk})")
+    check_route(route)
+    same = same_routes(route).first()
+    if same is not None:
+        raise ProvisioningError(f"that route is there already (number {same.pk})")
+    route.save()
     return route
+
+
+# Two routes of an operator differ in one of these.
+SELECTS = ("tenant_id", "channel", "prefix", "country", "network", "sender", "tag", "windows")
+
+
+def same_routes(route: Route) -> QuerySet[Route]:
+    """The operator's other routes that match what this one matches."""
+    wanted = {name: getattr(route, name) for name in SELECTS}
+    return Route.objects.filter(operator=route.operator_id, **wanted).exclude(pk=route.pk)
+
+
+def check_route(route: Route) -> None:
+    """Check what a route matches and how it ranks.
+
+    Raises:
+        ProvisioningError: a field is malformed; the text names it, ``field`` too.
+    """
+    for name, pattern, wanted in _SHAPES:
+        text = getattr(route, name)
+        if text and not pattern.fullmatch(text):
+            raise ProvisioningError(f"the {name} {text!r} must be {wanted}", field=name)
+    if route.country and route.country not in phonenumbers.SUPPORTED_REGIONS:
+        raise ProvisioningError(
+            f"there is no country {route.country!r} with numbers of its own", field="country"
+        )
+    for name, most in (("sender", 32), ("tag", 100)):
+        if len(getattr(route, name)) > most:
+            raise ProvisioningError(f"the {name} has more than {most} characters", field=name)
+    if not 1 <= route.weight <= 1_000_000:
+        raise ProvisioningError("the weight must be at least 1, and at most 1000000", field="weight")
+    if abs(route.priority) > 1_000_000:
+        raise ProvisioningError("the priority must be between -1000000 and 1000000", field="priority")
+    if route.cost is not None and not (route.cost.is_finite() and 0 <= route.cost < 1_000_000):
+        raise ProvisioningError("the cost must be 0 or more, and below 1000000", field="cost")
+    try:
+        windows.parse(route.windows)
+    except ValueError as error:
+        raise ProvisioningError(str(error), field="windows") from error
+
+
+_SHAPES = (
+    ("prefix", re.compile("[0-9]{1,15}"), "the first digits of a number, country code first"),
+    ("country", re.compile("[A-Z]{2}"), "two letters, ISO 3166-1 alpha-2"),
+    ("network", re.compile("[0-9]{3}|[0-9]{5,6}"), "an MCC (208), or an MCC and MNC (20801)"),
+)

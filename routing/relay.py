@@ -7,23 +7,25 @@ Any number of relays may run; rows that one is looking at are skipped by the oth
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
 
-from gateway.hooks import RouteRequest
-from routing import operators, queues, selection
+from routing import circuit, operators, queues, selection
+from routing.failover import Queue, Walk
 from routing.operators import Standing
 
 log = structlog.get_logger(__name__)
 
 # Seconds from the lease to the worker's taking the row in hand: the queue is a few seconds deep at most.
 LEASE_SECONDS = 10
-# Rows whose operator is unknown, gone or down are looked at again this often.
-REROUTE_SECONDS = 1.0
-REROUTE_ROWS = 2000
+# Rows whose operator is unknown, gone, down, tripped or too slow are looked at again this often.
+REROUTE_SECONDS = 0.5
+# A bind that is lost may be back at once.
+GRACE_SECONDS = 1.0
+JUDGE_SECONDS = 1.0
+JUDGE_RECEIPTS_SECONDS = 15.0
 
 # One index probe a lane, a priority and a tenant that has rows, however many rows there are.
 _WAITING = """
@@ -68,20 +70,15 @@ SELECT id, parts FROM leased ORDER BY due_at, message_id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """There are rows of this tenant in this lane; they may be due later."""
-
-    lane: int
-    priority: int
-    tenant_id: int
-
-
 class Relay:
     """One relay's loop body and the little it remembers between turns."""
 
     def __init__(self) -> None:
-        self._reroute_at = 0.0
+        self._walk = Walk()
+        self._hours = Walk(once=True)
+        # Lanes whose operator has no bind, and since when.
+        self._lost: dict[int, float] = {}
+        self._reroute_at = self._judge_at = self._judge_receipts_at = 0.0
 
     def tick(self) -> int:
         """Lease and publish what can go now.
@@ -89,11 +86,13 @@ class Relay:
         Returns:
             How many messages were leased; 0 means there was nothing to do, or nobody to do it.
         """
+        self._judge()
         waiting = _waiting()
         if not waiting:
             return 0
         standings = operators.standings()
         self._reroute(waiting, standings)
+        self._keep_hours(waiting, standings)
         in_hand = _in_hand()
         leased = 0
         for lane in sorted({row.lane for row in waiting}):
@@ -102,22 +101,52 @@ class Relay:
                 leased += _serve(standing, [row for row in waiting if row.lane == lane], in_hand.get(lane, 0))
         return leased
 
-    def _reroute(self, waiting: Sequence[Waiting], standings: dict[int, Standing]) -> None:
-        """Look again, now and then, at rows that no ready operator will take."""
-        stuck = {row.lane for row in waiting} - {key for key, value in standings.items() if value.ready}
-        if not stuck or time.monotonic() < self._reroute_at:
+    def _judge(self) -> None:
+        """Look now and then whether an operator is to be passed over."""
+        now = time.monotonic()
+        if now >= self._judge_at:
+            self._judge_at = now + JUDGE_SECONDS
+            circuit.judge()
+        if now >= self._judge_receipts_at:
+            self._judge_receipts_at = now + JUDGE_RECEIPTS_SECONDS
+            circuit.judge_receipts()
+
+    def _reroute(self, waiting: Sequence[Queue], standings: dict[int, Standing]) -> None:
+        """Look again, now and then, at rows that had better go by another operator."""
+        now = time.monotonic()
+        if now < self._reroute_at:
             return
-        self._reroute_at = time.monotonic() + REROUTE_SECONDS
-        for lane in stuck:
-            moved = reroute(lane=lane, standings=standings)
+        self._reroute_at = now + REROUTE_SECONDS
+        for lane in sorted({row.lane for row in waiting}):
+            older = self._patience(lane, standings.get(lane), now)
+            if older is None:
+                continue
+            mine = [row for row in waiting if row.lane == lane]
+            moved = self._walk.relane(queues=mine, standings=standings, older=older)
             if moved:
                 log.info("relay.rerouted", lane=lane, messages=moved)
 
+    def _keep_hours(self, waiting: Sequence[Queue], standings: dict[int, Standing]) -> None:
+        """Look, before they are leased, at rows whose route may have closed since it was chosen."""
+        closing = selection.table().closing
+        if closing:
+            mine = [row for row in waiting if row.lane in closing]
+            self._hours.relane(queues=mine, standings=standings, leave=False)
 
-def _waiting() -> list[Waiting]:
+    def _patience(self, lane: int, standing: Standing | None, now: float) -> float | None:
+        """How many seconds a row may have waited in the lane and stay there; None is any number of them."""
+        if standing is None:
+            return 0.0
+        if not standing.up:
+            return 0.0 if now - self._lost.setdefault(lane, now) >= GRACE_SECONDS else None
+        self._lost.pop(lane, None)
+        return 0.0 if standing.tripped else standing.slow_seconds
+
+
+def _waiting() -> list[Queue]:
     with connection.cursor() as cursor:
         cursor.execute(_WAITING)
-        return [Waiting(*row) for row in cursor.fetchall()]
+        return [Queue(*row) for row in cursor.fetchall()]
 
 
 def _in_hand() -> dict[int, int]:
@@ -126,10 +155,12 @@ def _in_hand() -> dict[int, int]:
         return dict(cursor.fetchall())
 
 
-def _serve(standing: Standing, waiting: Iterable[Waiting], in_hand: int) -> int:
+def _serve(standing: Standing, waiting: Iterable[Queue], in_hand: int) -> int:
     """Give one operator as much as it has room for, high priority first; returns how many messages."""
     room = queues.room(rate=standing.rate, in_hand=in_hand)
-    if in_hand and room < queues.chunk_size(rate=standing.rate):
+    if standing.probing:
+        room = min(room, circuit.PROBES_AT_ONCE - in_hand)
+    elif in_hand and room < queues.chunk_size(rate=standing.rate):
         # A little room would make a little task; two of those do not fill a window.
         return 0
     tenants: dict[int, list[int]] = {}
@@ -175,44 +206,3 @@ def _publish(standing: Standing, delivery_ids: list[UUID]) -> None:
     size = queues.chunk_size(rate=standing.rate)
     for start in range(0, len(delivery_ids), size):
         queues.publish(queue=standing.queue, delivery_ids=delivery_ids[start : start + size])
-
-
-_STUCK = """
-SELECT message_id, tenant_id, channel, recipient, sender, parts, refused_by
-FROM gateway_duemessage
-WHERE lane = %s AND due_at <= now()
-ORDER BY priority, due_at
-LIMIT %s
-FOR UPDATE SKIP LOCKED
-"""
-_RELANE = """
-UPDATE gateway_duemessage d SET lane = u.lane
-FROM unnest(%(ids)s::uuid[], %(lanes)s::int[]) AS u(id, lane)
-WHERE d.message_id = u.id AND d.lane <> u.lane
-"""
-
-
-def reroute(*, lane: int, standings: dict[int, Standing]) -> int:
-    """Select again for rows of a lane whose operator is unknown, gone, switched off or down.
-
-    A row whose selection comes out the same stays where it is and waits.
-
-    Returns:
-        How many rows went to another lane.
-    """
-    routes = selection.table()
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_STUCK, [lane, REROUTE_ROWS])
-        changed: dict[UUID, int] = {}
-        for key, tenant_id, channel, recipient, sender, parts, refused_by in cursor.fetchall():
-            chosen = routes.choose(
-                RouteRequest(tenant_id, channel, recipient, sender, parts),
-                usable=lambda candidate, refused=refused_by: (  # type: ignore[misc]
-                    candidate not in refused and candidate in standings and standings[candidate].ready
-                ),
-            )
-            if chosen not in {lane, selection.NO_ROUTE}:
-                changed[key] = chosen
-        if changed:
-            cursor.execute(_RELANE, {"ids": list(changed), "lanes": list(changed.values())})
-        return len(changed)

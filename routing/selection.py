@@ -1,112 +1,40 @@
-"""Which operator carries a message.
+"""Which operator carries a message: the routes in force, ranked as :mod:`routing.ranking` does.
 
-Routes that match are ranked: the longest prefix first, then one for this tenant before one for all, one for this
-sender before one for all, then the higher priority; among equals chance decides by weight. Ranking is pure; the
-routes are read every two seconds at most.
-
-A sandbox has no routes: whatever it sends goes to the sandbox's operator, which nobody else's messages reach.
+They are read every two seconds at most, and with them which operators are to be passed over; the networks' ranges
+every minute.
 """
 
-import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from gateway.hooks import RouteRequest
-from gateway.models.tenant import is_sandbox
-from routing import operators
-from routing.models import Route
+import structlog
 
-NO_ROUTE = -1
-# The operator of every sandbox: nothing leaves the house by it.
-SANDBOX_OPERATOR_ID = -2
+from gateway.hooks import RouteRequest
+from routing import networks, operators, windows
+from routing.models import Route
+from routing.networks import Ranges
+from routing.operators import Standing
+from routing.ranking import LATER, NO_ROUTE, SANDBOX_OPERATOR_ID, Rule, Table
+
+__all__ = [
+    "LATER", "NO_ROUTE", "SANDBOX_OPERATOR_ID", "SANDBOX_SLUG", "Rule", "Table", "explain", "lanes", "table",
+]  # fmt: skip
+
+log = structlog.get_logger(__name__)
+
 SANDBOX_SLUG = "sandbox"
 REFRESH_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A route as ranking sees it."""
-
-    operator_id: int
-    channel: str
-    prefix: str
-    tenant_id: int | None
-    sender: str
-    priority: int
-    weight: int
-
-    def admits(self, request: RouteRequest) -> bool:
-        return (self.tenant_id is None or self.tenant_id == request.tenant_id) and (
-            not self.sender or self.sender == request.sender
-        )
-
-    def rank(self) -> tuple[bool, bool, int]:
-        return (self.tenant_id is not None, bool(self.sender), self.priority)
-
-
-class Table:
-    """Rules by channel and prefix. One that leads to the sandbox's operator does not count."""
-
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._by_prefix: dict[str, dict[str, list[Rule]]] = defaultdict(lambda: defaultdict(list))
-        for rule in rules:
-            if rule.operator_id != SANDBOX_OPERATOR_ID:
-                self._by_prefix[rule.channel][rule.prefix].append(rule)
-        self._lengths = {
-            channel: sorted({len(prefix) for prefix in prefixes}, reverse=True)
-            for channel, prefixes in self._by_prefix.items()
-        }
-
-    def groups(self, request: RouteRequest) -> list[list[Rule]]:
-        """The matching rules, best first; those of one group are equals, to be told apart by weight."""
-        digits = request.recipient.lstrip("+")
-        prefixes = self._by_prefix.get(request.channel, {})
-        groups: list[list[Rule]] = []
-        for length in self._lengths.get(request.channel, ()):
-            rules = [rule for rule in prefixes.get(digits[:length], ()) if rule.admits(request)]
-            ranks = sorted({rule.rank() for rule in rules}, reverse=True)
-            groups.extend([rule for rule in rules if rule.rank() == rank] for rank in ranks)
-        return groups
-
-    def choose(
-        self,
-        request: RouteRequest,
-        *,
-        usable: Callable[[int], bool] = lambda _operator_id: True,
-        chance: Callable[[], float] = random.random,
-    ) -> int:
-        """The operator's id, or :data:`NO_ROUTE`; of a sandbox's message always :data:`SANDBOX_OPERATOR_ID`.
-
-        An equal that is not usable (down, or has refused this message) is passed over; when none of the best
-        group is usable the message still belongs to that group and waits for it.
-        """
-        if is_sandbox(request.tenant_id):
-            return SANDBOX_OPERATOR_ID
-        groups = self.groups(request)
-        if not groups:
-            return NO_ROUTE
-        best = [rule for rule in groups[0] if usable(rule.operator_id)] or groups[0]
-        return _weighted(best, chance)
-
-
-def _weighted(rules: Sequence[Rule], chance: Callable[[], float]) -> int:
-    if len(rules) == 1:
-        return rules[0].operator_id
-    total = sum(rule.weight for rule in rules)
-    point = chance() * total
-    for rule in rules:
-        point -= rule.weight
-        if point < 0:
-            return rule.operator_id
-    return rules[-1].operator_id
+RANGES_SECONDS = 60.0
 
 
 class _Cache:
     def __init__(self) -> None:
         self.table = Table(())
+        self.known: tuple[Any, ...] = ()
+        self.ranges = networks.NONE
+        self.ranges_stale_at = 0.0
         self.stale_at = 0.0
 
 
@@ -116,16 +44,57 @@ _cache = _Cache()
 def table(*, fresh: bool = False) -> Table:
     """The routes in force, at most :data:`REFRESH_SECONDS` old."""
     if fresh or time.monotonic() >= _cache.stale_at:
-        _cache.table = Table(_read())
+        _refresh(datetime.now(tz=UTC))
         _cache.stale_at = time.monotonic() + REFRESH_SECONDS
     return _cache.table
 
 
+def _refresh(now: datetime) -> None:
+    """Read the routes and how their operators are; what is remembered of requests stays while nothing changed."""
+    rules = _read()
+    ranges = _ranges() if any(rule.network for rule in rules) else networks.NONE
+    down = frozenset(key for key, standing in operators.standings().items() if not standing.trusted)
+    closed = frozenset(rule for rule in rules if not windows.is_open(rule.windows, now))
+    known = (rules, ranges, down, closed)
+    if known != _cache.known:
+        _cache.table = Table(rules, ranges=ranges, at=now, down=down)
+        _cache.known = known
+
+
+def _ranges() -> Ranges:
+    if time.monotonic() >= _cache.ranges_stale_at:
+        _cache.ranges = networks.read()
+        _cache.ranges_stale_at = time.monotonic() + RANGES_SECONDS
+    return _cache.ranges
+
+
 def _read() -> list[Rule]:
-    rows = Route.objects.filter(active=True, operator__active=True).values_list(
-        "operator_id", "channel", "prefix", "tenant_id", "sender", "priority", "weight"
+    rows = Route.objects.filter(active=True, operator__active=True).order_by("id")
+    rules = []
+    for route in rows:
+        try:
+            rules.append(_rule(route))
+        except ValueError as error:
+            # Written past the forms. It must not take the other routes with it.
+            log.warning("route.windows_refused", route=route.pk, reason=str(error))
+    return rules
+
+
+def _rule(route: Route) -> Rule:
+    return Rule(
+        operator_id=route.operator_id,
+        channel=route.channel,
+        prefix=route.prefix,
+        tenant_id=route.tenant_id,
+        sender=route.sender,
+        priority=route.priority,
+        weight=route.weight,
+        country=route.country,
+        network=route.network,
+        tag=route.tag,
+        cost=route.cost,
+        windows=windows.parse(route.windows),
     )
-    return [Rule(*row) for row in rows]
 
 
 def lanes(requests: Sequence[RouteRequest]) -> list[int]:
@@ -143,9 +112,61 @@ def lanes(requests: Sequence[RouteRequest]) -> list[int]:
 
 
 def explain(request: RouteRequest) -> dict[str, Any] | None:
-    """The route that a message would take now: ``{"operator": slug}``, None where there is none."""
+    """The route that a message would take now, None where there is none.
+
+    Returns:
+        ``operator`` (its slug, None when no route is open now), ``priority``, ``cost`` of a part, ``reason`` in words
+        and ``alternatives``: the other operators in the order in which they would be tried, each with ``operator``,
+        ``priority``, ``cost`` and ``state`` (ready, down, tripped, closed).
+    """
     (lane,) = lanes([request])
-    standing = operators.standings().get(lane)
-    if standing is None and lane != NO_ROUTE:
-        standing = operators.standings(fresh=True).get(lane)
-    return None if standing is None else {"operator": standing.slug}
+    if lane == NO_ROUTE:
+        return None
+    standings = operators.standings()
+    if lane not in standings:
+        standings = operators.standings(fresh=True)
+    ranked: dict[int, tuple[Rule, bool]] = {}
+    if lane != SANDBOX_OPERATOR_ID:
+        for rule, is_open in table().ranked(request):
+            ranked.setdefault(rule.operator_id, (rule, is_open))
+    own = ranked.pop(lane, None)
+    return {
+        **_shown(standings.get(lane), own and own[0]),
+        "reason": _reason(lane, own and own[0], standings.get(lane)),
+        "alternatives": [
+            {**_shown(standings.get(key), rule), "state": _state(standings.get(key), is_open=is_open)}
+            for key, (rule, is_open) in ranked.items()
+        ],
+    }
+
+
+def _shown(standing: Standing | None, rule: Rule | None) -> dict[str, Any]:
+    return {
+        "operator": standing and standing.slug,
+        "priority": rule and rule.priority,
+        "cost": None if rule is None or rule.cost is None else float(rule.cost),
+    }
+
+
+def _state(standing: Standing | None, *, is_open: bool) -> str:
+    if not is_open:
+        return "closed"
+    if standing is None or not standing.up:
+        return "down"
+    return "tripped" if standing.tripped else "ready"
+
+
+def _reason(lane: int, rule: Rule | None, standing: Standing | None) -> str:
+    if lane == SANDBOX_OPERATOR_ID:
+        return "the sandbox's own operator"
+    if rule is None:
+        return "no route is open now: the message waits for one"
+    words = [f"prefix +{rule.prefix}"] if rule.prefix else ["any number"]
+    words += ["the tenant's own"] if rule.tenant_id is not None else []
+    named = (("sender", rule.sender), ("tag", rule.tag), ("network", rule.network), ("country", rule.country))
+    words += [f"{name} {value}" for name, value in named if value]
+    words.append(f"priority {rule.priority}")
+    words += ["least cost"] if rule.cost is not None else []
+    state = _state(standing, is_open=True)
+    words += [f"{state}, and none better is usable"] if state != "ready" else []
+    return ", ".join(words)

@@ -1,6 +1,7 @@
 """Ways through the stack, each with its own tenant, key, operators and simulated SMSC, opened when needed."""
 
 import contextlib
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import requests
 
 from deploy import home, load, measure
 from deploy.bench import ledger
-from deploy.bench.peers import Simulator, Sink, Source
+from deploy.bench.peers import Provider, Simulator, Sink, Source
 from deploy.bench.stack import Stack
 
 UP_SECONDS = 30.0
@@ -28,11 +29,15 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Way:
-    """What a lane is made of: options of its simulator (None: there is none), and how many operators."""
+    """What a lane is made of: options of its simulator (None: there is none), and how many operators.
+
+    `http` makes them HTTP operators of one provider instead, which answers after so many seconds.
+    """
 
     simulator: tuple[str, ...] | None
     operators: int = 1
     recorded: bool = False
+    http: float | None = None
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -51,6 +56,7 @@ WAYS = {
     "recorded": Way((), recorded=True),
     "four": Way((), operators=4),
     "four-silent": Way(("--receipts", "none"), operators=4),
+    "http": Way(None, http=0.2),
     # Its operator is down, so that what is accepted stays where acceptance put it.
     "down": Way(None),
 }
@@ -63,7 +69,7 @@ class Lane:
     way: Way
     tenant_id: int
     key: str
-    simulator: Simulator | None
+    simulator: Simulator | Provider | None
 
 
 class Bench:
@@ -99,8 +105,10 @@ class Bench:
 
     def _open(self, name: str, way: Way) -> Lane:
         self.say(f"opening lane {name}")
-        simulator = None
-        if way.simulator is not None:
+        simulator: Simulator | Provider | None = None
+        if way.http is not None:
+            simulator = self._peers.enter_context(Provider(f"provider {name}", latency=way.http))
+        elif way.simulator is not None:
             record = self.stack.folder / f"{name}.record" if way.recorded else None
             simulator = self._peers.enter_context(
                 Simulator(f"simulator {name}", *way.simulator, record=record)
@@ -111,7 +119,8 @@ class Bench:
         commands: list[tuple[str, ...]] = [("create_tenant", name), key]
         slugs = [f"{name}-{number}" for number in range(way.operators)]
         for slug, prefix in zip(slugs, way.prefixes, strict=True):
-            commands += [_operator(slug, port), _route(slug, name, prefix)]
+            made = _operator(slug, port) if way.http is None else _http_operator(slug, port)
+            commands += [made, _route(slug, name, prefix)]
         _tenant, issued, *_rest = self.stack.commands(*commands)
         if simulator is not None:
             await_(
@@ -230,6 +239,15 @@ def _operator(slug: str, port: int) -> tuple[str, ...]:
         *("add_operator", slug, "--transport", "smpp", "--channel", "sms", "--host", "127.0.0.1"),
         *("--port", str(port), "--system-id", slug, "--password", PASSWORD),
         *("--bind", "transceiver", "--window", "100"),
+    )
+
+
+def _http_operator(slug: str, port: int) -> tuple[str, ...]:
+    body = {"to": "{{to}}", "from": "{{from}}", "text": "{{text}}", "ref": "{{messageId}}"}
+    return (
+        *("add_operator", slug, "--transport", "http", "--channel", "sms"),
+        *("--url", f"http://127.0.0.1:{port}/messages", "--window", "250"),
+        *("--set", f"body={json.dumps(body)}", "--set", "id_path=id"),
     )
 
 

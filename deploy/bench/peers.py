@@ -93,6 +93,21 @@ class Simulator(Peer):
         super().__exit__(kind, error, trace)
 
 
+class Provider(Peer):
+    """An HTTP operator; see `deploy.bench.provider`."""
+
+    record: Path | None = None
+
+    def __init__(self, name: str, *, latency: float) -> None:
+        super().__init__(name, "deploy.bench.provider", "--latency", str(latency))
+        self.port = int(self.hear()["port"])
+
+    def stats(self) -> dict[str, Any]:
+        """Its counters now."""
+        self.say("stats")
+        return self.hear()
+
+
 class Sink(Peer):
     """The receiver of callbacks; see `deploy.bench.sink`."""
 

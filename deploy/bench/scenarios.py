@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy import load, measure
-from deploy.bench import dispatching, figures, ledger
+from deploy.bench import dispatching, failover, figures, ledger
 from deploy.bench.lanes import Bench, Lane, reaches, record_lines
 from deploy.measure import Memory, Window
 
@@ -184,6 +184,13 @@ def slow_smsc(bench: Bench) -> Result:
     return run.result(target={"fraction_of_window_by_latency": 0.9}, met=fraction >= 0.9)
 
 
+def http_operator(bench: Bench) -> Result:
+    """An HTTP operator that takes 200 ms to answer each message."""
+    run = _carry(bench, "http", 1_000 if bench.quick else 10_000)
+    run.more["most_requests_at_once"] = _simulated(bench.lane("http"))["most_busy"]
+    return run.result(target={"messages_per_second": 500}, met=run.rate >= 500)
+
+
 def latency(bench: Bench) -> Result:
     """20 messages a second: from the answer to the client, and from its request, to the simulator's submit_sm."""
     run = _carry(
@@ -282,7 +289,9 @@ SINGLE: dict[str, Callable[[Bench], Result]] = {
     "callback_isolation": dispatching.callback_isolation,
     "callback_slow": dispatching.callback_slow,
     "slow_smsc": slow_smsc,
+    "http_operator": http_operator,
     "latency": latency,
+    "failover": failover.failover,
 }
 GROWTH: dict[str, Callable[[Bench], dict[str, Result]]] = {
     "operators_4": operators_4,

@@ -5,9 +5,9 @@ Each module registers its models with Django's admin.
 
 from django.contrib import admin
 
-from gateway.admin import api_keys, audit, consent, messages, templates, tenants, users
+from gateway.admin import api_keys, audit, consent, messages, numbers, templates, tenants, users
 
-__all__ = ["api_keys", "audit", "consent", "messages", "templates", "tenants", "users"]
+__all__ = ["api_keys", "audit", "consent", "messages", "numbers", "templates", "tenants", "users"]
 
 admin.site.site_header = admin.site.site_title = "Trunkline"
 admin.site.index_title = "Administration"

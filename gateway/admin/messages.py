@@ -46,6 +46,21 @@ class ChannelFilter(admin.SimpleListFilter):
         return queryset.filter(channel=self.value()) if self.value() else None
 
 
+class OwnerFilter(admin.SimpleListFilter):
+    """Handsets' messages to numbers that are nobody's: a number is missing, or its keyword was not sent."""
+
+    title = "owner"
+    parameter_name = "owner"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("nobody", "Nobody's"), ("tenant", "A tenant's")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if self.value() not in {"nobody", "tenant"}:
+            return None
+        return queryset.filter(tenant_id__isnull=self.value() == "nobody")
+
+
 class Line(NamedTuple):
     """One of a timeline."""
 
@@ -160,7 +175,7 @@ class InboundMessageAdmin(Ledger):
     list_display = (
         "id", "tenant_name", "sender", "recipient", "channel", "operator", "keyword", "action", "received_at",
     )  # fmt: skip
-    list_filter = (ChannelFilter, reading.TenantFilter, reading.DayFilter)
+    list_filter = (OwnerFilter, ChannelFilter, reading.TenantFilter, reading.DayFilter)
     search_help_text = "An inbound message's id, or the sender's whole number: with a tenant or a day."
     fields = (
         "id", "tenant_name", "operator", "channel", "sender", "recipient", "text", "keyword", "action",

@@ -29,8 +29,9 @@ class Preview(View):
 
 
 def _route(draft: Submission) -> dict[str, Any] | None:
-    """The operator that would carry it now."""
-    asked = RouteRequest(draft.tenant_id, draft.channel, draft.recipient, draft.sender, draft.parts)
+    """The operator that would carry it now, why, and who else could."""
+    tag = (draft.metadata or {}).get("tag")
+    asked = RouteRequest(draft.tenant_id, draft.channel, draft.recipient, draft.sender, draft.parts, tag)
     return hooks.explain(asked) if hooks.explain is not None else None
 
 
@@ -61,7 +62,8 @@ def _preview(draft: Submission, route: dict[str, Any] | None, problem: Problem |
         "characters": None if draft.text is None else len(draft.text),
         "text": draft.text,
         "country": numbers.country(draft.recipient),
-        "route": route,
+        "route": route and {name: value for name, value in route.items() if name != "alternatives"},
+        "alternatives": (route or {}).get("alternatives", []),
         "problem": problem and {"errorCode": problem.code, "message": problem.message},
         "sendAt": stamp(draft.send_at),
     }

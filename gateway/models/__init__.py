@@ -10,6 +10,7 @@ from gateway.models.idempotency_key import IdempotencyKey
 from gateway.models.inbound_message import InboundMessage
 from gateway.models.keyword import Keyword
 from gateway.models.message import Message
+from gateway.models.number import Number
 from gateway.models.opt_out import OptOut
 from gateway.models.tally import Tally, TallyDelta
 from gateway.models.template import Template
@@ -26,6 +27,7 @@ __all__ = [
     "InboundMessage",
     "Keyword",
     "Message",
+    "Number",
     "OptOut",
     "Tally",
     "TallyDelta",

@@ -24,6 +24,11 @@ class Operator(models.Model):
     )
     # How ids in receipts relate to ids in answers: as_is, hex_to_decimal, decimal_to_hex.
     id_mode = models.CharField(max_length=16, default="as_is")
+    # Passed over by routing until then, and why: too many failures, no receipts. Null: it is trusted.
+    tripped_until = models.DateTimeField(null=True, blank=True)
+    tripped_reason = models.TextField(blank=True, default="")
+    # What ids in receipts were seen to be beside those in answers; like `id_mode`, empty until enough were seen.
+    id_mode_seen = models.CharField(max_length=16, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
     # Whatever changes a row sets it: workers reload the operators whose stamp moved.
     updated_at = models.DateTimeField(auto_now=True)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway import ids, inbound, keywords, opt_outs
+from gateway import consent_words, ids, inbound, opt_outs
 from gateway.inbound import Arrival
 from gateway.models import Event, InboundMessage, Message, OptOut
 from tests.factories import Caller, message
@@ -182,14 +182,14 @@ def test_it_opts_out_and_in_again(acme, other):
         "message.received",
         "contact.opted_in",
     ]
-    assert replies(acme) == [keywords.OPT_OUT_REPLY, keywords.OPT_IN_REPLY]
+    assert replies(acme) == [consent_words.OPT_OUT_REPLY, consent_words.OPT_IN_REPLY]
 
 
 def test_it_tells_of_a_change_of_consent_only(acme):
     receive(acme, "YES", "STOP", "QUIT", "end")
     assert events(acme).count("contact.opted_out") == 1
     assert "contact.opted_in" not in events(acme)
-    assert replies(acme) == [keywords.OPT_OUT_REPLY]
+    assert replies(acme) == [consent_words.OPT_OUT_REPLY]
 
 
 def test_it_opts_in_to_the_number_written_to_and_no_other(acme):
@@ -225,7 +225,7 @@ def test_it_replies_the_way_it_came(acme):
     receive(acme, "help", channel="whatsapp", recipient="+14155550100")
     reply = Message.objects.for_tenant(acme.tenant.pk).get()
     assert (reply.channel, reply.sender, reply.recipient) == ("whatsapp", "+14155550100", HANDSET)
-    assert (reply.text, reply.exempt, reply.encoding) == (keywords.HELP_REPLY, True, None)
+    assert (reply.text, reply.exempt, reply.encoding) == (consent_words.HELP_REPLY, True, None)
 
 
 def test_it_replies_in_the_tenants_words(acme):
@@ -241,7 +241,7 @@ def test_it_replies_to_who_opted_out_only_about_consent(acme):
     receive(acme, "STOP")
     rows = receive(acme, "JOIN", "HELP")
     assert [row.action for row in rows] == ["reply", "help"]
-    assert replies(acme) == [keywords.OPT_OUT_REPLY, keywords.HELP_REPLY]
+    assert replies(acme) == [consent_words.OPT_OUT_REPLY, consent_words.HELP_REPLY]
     assert not Message.objects.for_tenant(acme.tenant.pk).filter(text="Welcome!").exists()
 
 

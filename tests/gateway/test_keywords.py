@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from gateway import keywords
+from gateway import consent_words, keywords, text
 from gateway.api.keywords import WORD
 from gateway.models import Keyword
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 PATH = "/v1/keywords"
 JOIN = {"keyword": "Join", "action": "reply", "replyText": "Welcome!"}
-WORDS = ["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "START", "UNSTOP", "YES", "HELP", "INFO"]
+WORDS = list(consent_words.BUILT_IN)
 
 
 def built_in(caller, word: str) -> dict:
@@ -274,3 +274,66 @@ def test_it_makes_one_of_what_is_typed_for_an_apostrophe(acme):
     (found,) = keywords.match(tenant_id=acme.tenant.pk, texts=["J'aime ça"])
     assert found is not None
     assert found.keyword == "J'AIME"
+
+
+def test_it_has_the_contracts_words_first():
+    contract = [
+        "STOP",
+        "STOPALL",
+        "UNSUBSCRIBE",
+        "CANCEL",
+        "END",
+        "QUIT",
+        "START",
+        "UNSTOP",
+        "YES",
+        "HELP",
+        "INFO",
+    ]
+    assert WORDS[:11] == contract
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_it_can_reach_every_built_in_word_and_reply_in_one_part(word):
+    assert keywords.canonical(word) == keywords.built_in_word(word) == word
+    assert text.analyse(consent_words.REPLIES[word]) == ("GSM-7", 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "word", "action"),
+    [
+        ("Arrêt", "ARRET", "optOut"),
+        ("arre\u0302t.", "ARRET", "optOut"),
+        ("Stop all", "STOPALL", "optOut"),
+        ("opt-out", "OPTOUT", "optOut"),
+        ("désabonner!", "DESABONNER", "optOut"),
+        ("démarrer", "DEMARRER", "optIn"),
+        ("aide ?", "AIDE", "help"),
+        ("¡Baja!", "BAJA", "optOut"),
+        ("Sí", "SI", "optIn"),
+        ("ayuda", "AYUDA", "help"),
+        ("kündigen", "KUNDIGEN", "optOut"),
+        ("ja", "JA", "optIn"),
+        ("Hilfe", "HILFE", "help"),
+        ("sair", "SAIR", "optOut"),
+        ("Começar", "COMECAR", "optIn"),
+        ("ajuda", "AJUDA", "help"),
+    ],
+)
+def test_it_knows_consent_in_five_languages(acme, written, word, action):
+    (found,) = keywords.match(tenant_id=acme.tenant.pk, texts=[written])
+    assert found is not None
+    assert (found.keyword, found.action, found.reply_text) == (word, action, consent_words.REPLIES[word])
+
+
+def test_it_replies_to_every_spelling_in_the_tenants_words(acme):
+    acme.send("PATCH", f"{PATH}/{built_in(acme, 'ARRET')['id']}", b'{"replyText": "Au revoir"}')
+    found = keywords.match(tenant_id=acme.tenant.pk, texts=["arrêt", "ARRET", "arrêt de bus"])
+    assert [rule and rule.reply_text for rule in found] == ["Au revoir", "Au revoir", None]
+
+
+def test_it_keeps_no_other_spelling_of_a_built_in_word(acme):
+    assert acme.post(PATH, JOIN | {"keyword": "arrêt"}).code == "KEYWORD_ALREADY_EXISTS"
+    assert acme.post(PATH, JOIN | {"keyword": "stop all"}).code == "KEYWORD_ALREADY_EXISTS"
+    made = acme.post(PATH, JOIN).json["id"]
+    assert acme.send("PATCH", f"{PATH}/{made}", '{"keyword": "Sí"}'.encode()).code == "KEYWORD_ALREADY_EXISTS"

@@ -50,6 +50,7 @@ def test_says_all_that_would_be_sent(acme, asked):
         "text": "€" * 81,
         "country": "US",
         "route": {"operator": "carrier-one"},
+        "alternatives": [],
         "problem": None,
         "sendAt": "2019-12-31T22:00:00.000Z",
         "requestId": answer.headers["X-Request-Id"],

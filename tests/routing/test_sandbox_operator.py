@@ -106,8 +106,14 @@ def test_it_is_told_of_before_sending(tenants):
     assert selection.explain(request(acme.pk)) is None
     operator = Operator.objects.create(slug="one", transport="simulator")
     Route.objects.create(operator=operator)
-    assert selection.explain(request(acme.pk)) == {"operator": "one"}
-    assert selection.explain(request(-acme.pk)) == {"operator": "sandbox"}
+    assert selection.explain(request(acme.pk))["operator"] == "one"
+    assert selection.explain(request(-acme.pk)) == {
+        "operator": "sandbox",
+        "priority": None,
+        "cost": None,
+        "reason": "the sandbox's own operator",
+        "alternatives": [],
+    }
 
 
 def test_it_is_fed_by_the_relay_beside_the_others(tenants, waiting, monkeypatch):

@@ -45,10 +45,15 @@ def test_it_shares_by_weight():
     assert (chosen.count(1), chosen.count(2)) == (100, 300)
 
 
-def test_it_passes_over_an_equal_that_is_down_but_not_to_a_lesser_route():
+def test_it_passes_over_equals_that_are_down_then_takes_a_lesser_route():
     table = Table([rule(1, priority=1), rule(2, priority=1), rule(3)])
     assert {table.choose(request(), usable=lambda key: key == 2) for _ in range(50)} == {2}
-    assert table.choose(request(), usable=lambda key: key == 3) in {1, 2}
+    assert table.choose(request(), usable=lambda key: key == 3) == 3
+
+
+def test_it_waits_for_the_best_while_none_is_usable():
+    table = Table([rule(1, priority=1), rule(2, priority=1), rule(3)])
+    assert {table.choose(request(), usable=lambda _key: False) for _ in range(50)} <= {1, 2}
 
 
 rules = st.builds(

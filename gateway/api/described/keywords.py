@@ -31,6 +31,8 @@ from gateway.keywords import Action, Match
 _ABOUT = """What happens when a handset writes a certain word. It is compared without regard to case and to \
 punctuation around it: exact rules with the whole text, firstWord ones with its first word; exact goes first. Every \
 account has STOP, STOPALL, UNSUBSCRIBE, CANCEL, END, QUIT (opt out), START, UNSTOP, YES (opt in), HELP, INFO (help). \
+The same in French, Spanish, German and Portuguese, accents aside: ARRET, BAJA, ABMELDEN, SAIR and more, each \
+replied to in its language; the list has them all. \
 A word that opts out or in is replied to when that changes something; other replies once a minute at most. What the \
 actions reply and forward reply goes to nobody who has opted out."""
 _REPLY = text("Sent back to the handset.", least=1, most=REPLY_LENGTH, example="Welcome to the club!")

@@ -132,6 +132,10 @@ _EVENT: Json = {
     "errorCode": null(text()) | {"examples": [None]},
     "data": null({"type": "object", "description": "What belongs to the type."}) | {"examples": [None]},
 }
+_WAY: Json = {
+    "priority": null(whole("The route's; the higher goes first.", example=10)),
+    "cost": null({"type": "number", "description": "Of a part, where it is known.", "examples": [0.0045]}),
+}
 _PREVIEW: Json = {
     "to": PHONE,
     "from": null(FROM),
@@ -143,9 +147,27 @@ _PREVIEW: Json = {
     "country": text("ISO 3166-1 alpha-2; empty for a number of no one country.", example="US"),
     "route": null(
         object_(
-            {"operator": text(example="carrier-one")},
+            _WAY
+            | {
+                "operator": null(
+                    text("Null: it would wait for a route that is not open now.", example="carrier-one")
+                ),
+                "reason": text("In words.", example="prefix +33, priority 10"),
+            },
             required=("operator",),
             about="Who would carry it; null: nobody.",
+        )
+    ),
+    "alternatives": array(
+        object_(
+            _WAY
+            | {
+                "operator": null(text(example="carrier-two")),
+                "state": one_of("ready", "down", "tripped", "closed")
+                | {"description": "tripped: failed too often lately; closed: not at this time of day."},
+            },
+            required=("operator", "priority", "cost", "state"),
+            about="Who would be tried next.",
         )
     ),
     "problem": null(

@@ -120,7 +120,7 @@ PART: Json = {
             "post": {
                 "tags": ["opt-outs"],
                 "operationId": "addOptOut",
-                "summary": "Send a number nothing more. Safe to repeat.",
+                "summary": "Send a number nothing more; what waits for it is rejected. Safe to repeat.",
                 "requestBody": body("NewOptOut"),
                 "responses": {
                     "201": answer("The opt-out.", "OptOut"),

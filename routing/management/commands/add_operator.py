@@ -13,11 +13,15 @@ from routing.provisioning import OperatorWish
 # Options that are settings of the transport, under the same name.
 _SETTINGS = ("host", "port", "system_id", "system_type", "bind", "binds", "window", "url", "tls_ca_file")
 
+# What an operator posts to us, each at a path of its own.
+_INTAKES = {"http": ("receipts", "inbound"), "whatsapp": ("events",)}
+
 
 class Command(console.Command):
     help = (
         "Add an operator: its own Celery queue, rate and workers. What has no option of its own is a setting of "
-        "the transport: --set enquire_link_seconds=30 (smpp: see smpp_bind/accounts.py)."
+        "the transport: --set enquire_link_seconds=30 (smpp: see smpp_bind/accounts.py; http and whatsapp: see "
+        "http_generic.py and whatsapp.py in routing/transports)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -47,9 +51,11 @@ class Command(console.Command):
             choices=Operator.UnknownOutcome.values,
             help="no answer to a submit: send again, or wait for a receipt",
         )
-        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="again for more")
         parser.add_argument(
-            "--set-secret", action="append", default=[], metavar="KEY=VALUE", help="kept sealed"
+            "--set", "--setting", action="append", default=[], metavar="KEY=VALUE", help="again for more"
+        )
+        parser.add_argument(
+            "--set-secret", "--secret", action="append", default=[], metavar="KEY=VALUE", help="kept sealed"
         )
         parser.add_argument("--inactive", action="store_true", help="route nothing to it yet")
         parser.add_argument("--active", action="store_true", help="with --update: route to it again")
@@ -68,6 +74,8 @@ class Command(console.Command):
             "queue": operator.queue,
             "settings": operator.settings,
         }
+        for kind in _INTAKES.get(operator.transport, ()):
+            shown[kind] = f"/intake/{operator.slug}/{kind}"
         self.show(shown, options)
 
 
@@ -77,7 +85,7 @@ def _wish(options: dict[str, Any]) -> OperatorWish:
         given["tls"] = True
     if options["tls_no_verify"]:
         given["tls_verify"] = False
-    secrets = {name: str(value) for name, value in _pairs(options["set_secret"]).items()}
+    secrets = dict(map(_pair, options["set_secret"]))
     if options["password"] is not None:
         secrets["password"] = options["password"]
     active = {(True, False): False, (False, True): True}.get((options["inactive"], options["active"]))
@@ -96,18 +104,23 @@ def _wish(options: dict[str, Any]) -> OperatorWish:
 
 
 def _pairs(texts: list[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` texts; a value that is JSON (a number, true, null) is taken as that.
-
-    Raises:
-        CommandError: one is no pair.
-    """
+    """``KEY=VALUE`` texts; a value that is JSON (a number, true, null, an object) is taken as that."""
     pairs: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise CommandError(f"{text!r} is not KEY=VALUE")
+    for name, value in map(_pair, texts):
         try:
             pairs[name] = json.loads(value)
         except ValueError:
             pairs[name] = value
     return pairs
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """The name and the value.
+
+    Raises:
+        CommandError: it is no pair. It is not shown: it may be a secret.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise CommandError("what follows --set or --secret must be KEY=VALUE")
+    return name, value
