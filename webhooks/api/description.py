@@ -25,6 +25,7 @@ from webhooks import terms
 from webhooks.api import bodies, vendor_bodies
 from webhooks.api.deliveries import OUTCOMES
 from webhooks.api.operations import operation
+from webhooks.formats import variables
 
 _EVENTS = array(
     one_of(*terms.EVENTS),
@@ -73,9 +74,11 @@ _FORMAT = one_of(
     ),
 ) | {"default": "standard"}
 _TEMPLATE: Json = text(
-    "Apache Velocity as MessageMedia has it; becomes the body as it is, in every encoding. Variables: "
-    "$mtId, $status, $statusCode, $moContent, $metadata.get('k'), $esc.json($x), and more; "
-    "#if, #else, #foreach, #set. Empty: none.",
+    "Apache Velocity as MessageMedia has it; becomes the body as it is, in every encoding: #if, #else, #foreach, "
+    "#set, $metadata.get('k'), $esc.json($x), $esc.xml($x), $esc.url($x). $retryCount is 0 at first. Empty: none. "
+    + " ".join(
+        f"Of {kind}: {', '.join(f'${name}' for name in known)}." for kind, known in variables.names().items()
+    ),
     most=terms.LONGEST_TEXT,
     example='{"id":"$mtId","status":"$statusCode"}',
 ) | {"format": "velocity"}
@@ -221,7 +224,8 @@ _ID = in_path("id", about="The webhook's id.")
 _LAST = 2**31 - 1
 _PAGING = [
     shapes.query("page", "From 0.", whole(most=_LAST) | {"default": 0}),
-    shapes.query("pageSize", "At most 1,000; 0 is 100. page_size is the same.", whole(most=_LAST)),
+    shapes.query("pageSize", "At most 1,000; 0 is 100.", whole(most=_LAST)),
+    shapes.query("page_size", "The same, where pageSize is not given.", whole(most=_LAST)),
 ]
 
 PART: Json = {
@@ -231,8 +235,9 @@ PART: Json = {
             "description": (
                 "Callbacks of events. Each is signed as Standard Webhooks has it: webhook-signature has "
                 "`v1,` and the base64 HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>`; the key is what "
-                "follows whsec_, base64-decoded. webhook-id stays the same when a callback is repeated. Answer 2xx "
-                "soon; anything else is tried again, exponentially for 24 hours or as retries says, and 410 switches "
+                "follows whsec_, base64-decoded. Any Standard Webhooks library verifies it. webhook-id stays the "
+                "same when a callback is repeated. Answer 2xx soon; anything else is tried again, exponentially for "
+                "24 hours or as retries says, and 410 switches "
                 "the webhook off. Redirects are not followed.\n\n"
                 "An endpoint that fails time after time has its circuit opened: it is only probed, after 5 s and "
                 "then ever more rarely to 5 min, and what waits for it waits on. One without a success in 5 days is "

@@ -28,6 +28,15 @@ def of(*, source: Source, details: Details | None, retries: int, names: Collecti
     return {name: table[name](known) for name in names if name in table}
 
 
+def names() -> dict[str, list[str]]:
+    """The variables of each kind of event, sorted."""
+    return {
+        "a delivery report": sorted(_REPORT),
+        "a reply": sorted(_REPLY),
+        "an opt-out or opt-in": sorted(_CONSENT),
+    }
+
+
 def need_details(*, type: str, names: Collection[str]) -> bool:  # noqa: A002 - the event's word
     """Whether any of the names has its value from :class:`~webhooks.formats.sources.Details`."""
     return not _OF_DETAILS.get(type, _OF_REPORT_DETAILS).isdisjoint(names)
