@@ -202,6 +202,7 @@ class SmppTransport:
                 occurred_at=now,
                 raw={"esmClass": sm.esm_class, "dataCoding": sm.data_coding, "message": sm.message.hex()},
                 handle=incoming,
+                part=encoding.place_of(sm),
             )
         raw = {"state": parsed.raw_state}
         if parsed.done_at is not None:

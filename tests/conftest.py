@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from gateway import backlog, keys, throttling
+from gateway import backlog, keys, numbers_owned, throttling
 
 
 def pytest_configure() -> None:
@@ -21,6 +21,7 @@ def _no_memory(monkeypatch):
     """What one test's process remembers is news to the next; and nothing is written behind a test's back."""
     keys.forget()
     backlog.forget()
+    numbers_owned.forget()
     keys._noted.clear()
     keys._unwritten.clear()
     monkeypatch.setattr(keys, "_write_uses_soon", lambda: None)
