@@ -1,4 +1,4 @@
-"""Texts to user data and back: GSM 03.38, Latin-1, UCS-2, and long ones in parts.
+"""Texts to user data: GSM 03.38, Latin-1, ASCII, UCS-2, and long ones in parts. The way back is decoding.py.
 
 The GSM alphabet is 3GPP TS 23.038, section 6.2.1, with its extension table; septets travel unpacked, one an
 octet, as SMPP has it. smpplib's table is not used: it takes the backtick and refuses the section sign.
@@ -12,10 +12,9 @@ import codecs
 import dataclasses
 from typing import Final, Literal, NamedTuple, cast
 
-from smpp_bind import errors, pdu
+from smpp_bind import errors, pdu, transliteration
 
-Alphabet = Literal["gsm", "latin1", "ucs2"]
-Choice = Literal["auto", "latin1", "latin1_only"]
+Alphabet = Literal["gsm", "gsm_packed", "latin1", "ascii", "ucs2"]
 Concatenation = Literal["udh8", "udh16", "sar", "payload"]
 
 ESCAPE: Final = 0x1B
@@ -47,33 +46,27 @@ _READ_MAP: Final = GSM_BASIC.replace("\x1b", " ").ljust(256, "\ufffd")
 
 _OCTETS: Final = 140
 _SEPTETS: Final = 160
+_LONGEST_PAYLOAD: Final = 0xFFFF
 _UDH_LENGTHS: Final[dict[str, int]] = {"udh8": 6, "udh16": 7, "sar": 6}
-# Codecs by SMPP data_coding (section 5.2.19), for the alphabets that Python knows.
-_CODECS: Final = {
-    0x01: "ascii",
-    0x03: "latin-1",
-    0x05: "shift_jis",
-    0x06: "iso8859-5",
-    0x07: "iso8859-8",
-    0x08: "utf-16-be",
-    0x0A: "iso2022_jp",
-    0x0D: "euc_jp",
-    0x0E: "euc_kr",
-}
+# Alphabets of a subset of whose characters septets are written in.
+_BASIC_CODECS: Final = {"latin1": "latin-1", "ascii": "ascii"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Coding:
-    """How an operator wants texts coded.
+    """How an operator wants texts coded: the first of these that has all their characters.
 
-    `alphabet`: `auto` tries GSM, then UCS-2; `latin1` tries GSM, Latin-1, UCS-2; `latin1_only` is for
-    operators whose default alphabet is Latin-1, usually with `latin1_data_coding=0`.
+    `basic` is what `basic_data_coding` means there, mostly its default alphabet. The network carries those texts in
+    septets, 160 a part, so only the GSM alphabet's characters go so, as far as `basic` has them; `ucs2` takes all.
+    `latin1_data_coding`, where it is given, is for 8-bit Latin-1, 140 a part. The rest goes as UCS-2.
+    With `transliterate` typography is made plain where that is all that a text has beyond GSM.
     """
 
-    alphabet: Choice = "auto"
-    gsm_data_coding: int = 0
-    latin1_data_coding: int = 3
+    basic: Alphabet = "gsm"
+    basic_data_coding: int = 0
+    latin1_data_coding: int | None = None
     ucs2_data_coding: int = 8
+    transliterate: bool = False
 
 
 DEFAULT_CODING: Final = Coding()
@@ -91,14 +84,6 @@ class Part(NamedTuple):
 class Segments(NamedTuple):
     alphabet: Alphabet
     parts: list[Part]
-
-
-class Place(NamedTuple):
-    """Where one part of a long message belongs; `number` counts from 1."""
-
-    reference: int
-    total: int
-    number: int
 
 
 def encode_gsm(text: str) -> bytes | None:
@@ -126,21 +111,18 @@ def decode_gsm(octets: bytes) -> str:
     return "".join(chars)
 
 
-def encode(*, text: str, coding: Coding = DEFAULT_CODING) -> tuple[Alphabet, bytes, int]:
-    """(alphabet, user data, data_coding). Raises UnencodableError for an unpaired surrogate."""
-    if coding.alphabet != "latin1_only":
-        octets = encode_gsm(text)
-        if octets is not None:
-            return "gsm", octets, coding.gsm_data_coding
-    if coding.alphabet != "auto":
-        try:
-            return "latin1", text.encode("latin-1"), coding.latin1_data_coding
-        except UnicodeEncodeError:
-            pass
-    try:
-        return "ucs2", text.encode("utf-16-be"), coding.ucs2_data_coding
-    except UnicodeEncodeError:
-        raise errors.UnencodableError("The text holds an unpaired surrogate.") from None
+def pack_septets(septets: bytes, *, fill: int = 0) -> bytes:
+    """Septets in octets, eight in seven, after `fill` bits (TS 23.038, section 6.1.2.1).
+
+    Seven bits left over would read as another `@`: they carry a carriage return, as in 6.1.2.3.
+    """
+    number, bits = 0, fill
+    for septet in septets:
+        number |= septet << bits
+        bits += 7
+    if bits % 8 == 1:
+        number |= 0x0D << bits
+    return number.to_bytes((bits + 7) // 8, "little")
 
 
 def segment(
@@ -153,43 +135,114 @@ def segment(
     """The parts of `text`, at most 160 septets or 140 octets each with their header.
 
     `reference` must differ between long messages to one recipient; it is cut to 8 or 16 bits. No part ends
-    inside an escape pair or a surrogate pair. Raises UnencodableError beyond 255 parts.
+    inside an escape pair or a surrogate pair.
+
+    Raises:
+        UnencodableError: an unpaired surrogate, more than 255 parts, or more than a TLV holds.
     """
-    alphabet, octets, data_coding = encode(text=text, coding=coding)
-    if len(octets) <= (_SEPTETS if alphabet == "gsm" else _OCTETS):
-        return Segments(alphabet, [Part(0, octets, (), data_coding)])
+    septets = _septets(text, coding)
+    if septets is not None:
+        return Segments(coding.basic, _parts(septets, coding.basic, 7, concatenation, reference, coding))
+    if coding.latin1_data_coding is not None:
+        try:
+            octets = text.encode("latin-1")
+        except UnicodeEncodeError:
+            pass
+        else:
+            return Segments("latin1", _parts(octets, "latin1", 8, concatenation, reference, coding))
+    try:
+        octets = text.encode("utf-16-be")
+    except UnicodeEncodeError:
+        raise errors.UnencodableError("The text holds an unpaired surrogate.") from None
+    return Segments("ucs2", _parts(octets, "ucs2", 16, concatenation, reference, coding))
+
+
+def _septets(text: str, coding: Coding) -> bytes | None:
+    """The text in the GSM alphabet where it can go by the operator's basic one, else None."""
+    basic = coding.basic
+    if basic == "ucs2":
+        return None
+    septets = encode_gsm(text)
+    if septets is None and coding.transliterate:
+        simple = transliteration.plain(text)
+        septets = encode_gsm(simple)
+        # An ellipsis becomes three characters: never at the price of more parts than UCS-2 takes.
+        if septets is not None and 7 * len(septets) > 16 * len(text):
+            return None
+        text = simple
+    if septets is None or basic in ("gsm", "gsm_packed"):
+        return septets
+    try:
+        text.encode(_BASIC_CODECS[basic])
+    except UnicodeEncodeError:
+        return None
+    return septets
+
+
+def _parts(
+    units: bytes, alphabet: Alphabet, bits: int, concatenation: Concatenation, reference: int, coding: Coding
+) -> list[Part]:
+    """The parts of a text of `bits` a character, given as septets (an octet each) or octets."""
+    data_coding = _data_coding(coding, bits)
+    if len(units) <= (_SEPTETS if bits == 7 else _OCTETS):
+        return [Part(0, _on_wire(units, alphabet, bits), (), data_coding)]
     if concatenation == "payload":
-        tlvs = ((pdu.TLV_MESSAGE_PAYLOAD, octets),)
-        return Segments(alphabet, [Part(0, b"", tlvs, data_coding)])
-    chunks = _split(octets, alphabet=alphabet, header=_UDH_LENGTHS[concatenation])
+        octets = _on_wire(units, alphabet, bits)
+        if len(octets) > _LONGEST_PAYLOAD:
+            raise errors.UnencodableError(
+                f"The text takes {len(octets)} octets; message_payload holds 65535."
+            )
+        return [Part(0, b"", ((pdu.TLV_MESSAGE_PAYLOAD, octets),), data_coding)]
+    header = _UDH_LENGTHS[concatenation]
+    chunks = _split(units, bits=bits, header=header)
     if len(chunks) > 0xFF:
         raise errors.UnencodableError(f"The text needs {len(chunks)} parts; at most 255 can be joined.")
-    return Segments(alphabet, _joined(chunks, concatenation, reference, data_coding))
+    if alphabet != "gsm":
+        fill = 0 if concatenation == "sar" else -8 * header % 7
+        chunks = [_on_wire(chunk, alphabet, bits, fill) for chunk in chunks]
+    return _joined(chunks, concatenation, reference, data_coding)
 
 
-def _split(octets: bytes, *, alphabet: Alphabet, header: int) -> list[bytes]:
+def _data_coding(coding: Coding, bits: int) -> int:
+    if bits == 7:
+        return coding.basic_data_coding
+    if bits == 8:
+        return coding.latin1_data_coding or 0
+    return coding.basic_data_coding if coding.basic == "ucs2" else coding.ucs2_data_coding
+
+
+def _on_wire(units: bytes, alphabet: Alphabet, bits: int, fill: int = 0) -> bytes:
+    """What septets are sent as in the operator's alphabet; what is no septets is sent as it is."""
+    if bits != 7 or alphabet == "gsm":
+        return units
+    if alphabet == "gsm_packed":
+        return pack_septets(units, fill=fill)
+    return decode_gsm(units).encode(_BASIC_CODECS[alphabet])
+
+
+def _split(units: bytes, *, bits: int, header: int) -> list[bytes]:
     room = _OCTETS - header
-    if alphabet == "gsm":
+    if bits == 7:
         room = room * 8 // 7
-    elif alphabet == "ucs2":
+    elif bits == 16:
         room -= room % 2
     chunks = []
-    start, size = 0, len(octets)
+    start, size = 0, len(units)
     while start < size:
         end = min(start + room, size)
         if end < size:
-            end -= _cut_back(octets, end, alphabet)
-        chunks.append(octets[start:end])
+            end -= _cut_back(units, end, bits)
+        chunks.append(units[start:end])
         start = end
     return chunks
 
 
-def _cut_back(octets: bytes, end: int, alphabet: Alphabet) -> int:
-    """Octets to give back so that no pair is cut in two at `end`."""
-    if alphabet == "gsm":
-        return 1 if octets[end - 1] == ESCAPE else 0
-    if alphabet == "ucs2":
-        return 2 if 0xD8 <= octets[end - 2] <= 0xDB else 0
+def _cut_back(units: bytes, end: int, bits: int) -> int:
+    """Units to give back so that no pair is cut in two at `end`."""
+    if bits == 7:
+        return 1 if units[end - 1] == ESCAPE else 0
+    if bits == 16:
+        return 2 if 0xD8 <= units[end - 2] <= 0xDB else 0
     return 0
 
 
@@ -214,68 +267,3 @@ def _joined(
         Part(pdu.ESM_CLASS_UDHI, header + bytes((total, number)) + chunk, (), data_coding)
         for number, chunk in enumerate(chunks, 1)
     ]
-
-
-def decode(data_coding: int, octets: bytes) -> str:
-    """User data without its header as text; never fails. Binary reads as Latin-1, octet by octet."""
-    codec = _CODECS.get(data_coding)
-    if codec is not None:
-        return octets.decode(codec, "replace")
-    if data_coding < 0x10:
-        return decode_gsm(octets) if data_coding == 0 else octets.decode("latin-1")
-    return _decode_by_dcs(data_coding, octets)
-
-
-def _decode_by_dcs(scheme: int, octets: bytes) -> str:
-    """A GSM data coding scheme in place of SMPP's data_coding (TS 23.038, section 4)."""
-    group = scheme >> 4
-    if group == 0xF:
-        return octets.decode("latin-1") if scheme & 0x04 else decode_gsm(octets)
-    if group == 0xE or (group < 0x8 and scheme & 0x0C == 0x08):
-        return octets.decode("utf-16-be", "replace")
-    if group < 0x8 and scheme & 0x0C == 0x04:
-        return octets.decode("latin-1")
-    return decode_gsm(octets)
-
-
-def text_of(sm: pdu.ShortMessage) -> str:
-    """The text that `sm` carries, its user data header taken off."""
-    octets = sm.message
-    if sm.esm_class & pdu.ESM_CLASS_UDHI and octets:
-        octets = octets[octets[0] + 1 :]
-    return decode(sm.data_coding, octets)
-
-
-def place_of(sm: pdu.ShortMessage) -> Place | None:
-    """The part that `sm` is of a long message, by user data header or SAR TLVs; None when it stands alone."""
-    if sm.esm_class & pdu.ESM_CLASS_UDHI and sm.message:
-        return _place_in_header(sm.message[1 : sm.message[0] + 1])
-    if not sm.tlvs:
-        return None
-    values = {tag: int.from_bytes(value, "big") for tag, value in sm.tlvs}
-    try:
-        return _place(
-            values[pdu.TLV_SAR_MSG_REF_NUM],
-            values[pdu.TLV_SAR_TOTAL_SEGMENTS],
-            values[pdu.TLV_SAR_SEGMENT_SEQNUM],
-        )
-    except KeyError:
-        return None
-
-
-def _place_in_header(header: bytes) -> Place | None:
-    offset = 0
-    while offset + 2 <= len(header):
-        element, length = header[offset], header[offset + 1]
-        value = header[offset + 2 : offset + 2 + length]
-        if element == 0 and len(value) == 3:
-            return _place(value[0], value[1], value[2])
-        if element == 8 and len(value) == 4:
-            return _place(value[0] << 8 | value[1], value[2], value[3])
-        offset += 2 + length
-    return None
-
-
-def _place(reference: int, total: int, number: int) -> Place | None:
-    """None for numbers that make no sense, which TS 23.040 says to ignore."""
-    return Place(reference, total, number) if 1 <= number <= total else None

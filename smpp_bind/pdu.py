@@ -30,12 +30,9 @@ QUERY_SM: Final = 0x03
 SUBMIT_SM: Final = 0x04
 DELIVER_SM: Final = 0x05
 UNBIND: Final = 0x06
-REPLACE_SM: Final = 0x07
-CANCEL_SM: Final = 0x08
 BIND_TRANSCEIVER: Final = 0x09
 OUTBIND: Final = 0x0B
 ENQUIRE_LINK: Final = 0x15
-SUBMIT_MULTI: Final = 0x21
 ALERT_NOTIFICATION: Final = 0x102
 DATA_SM: Final = 0x103
 GENERIC_NACK: Final = 0x80000000
@@ -45,28 +42,6 @@ DELIVER_SM_RESP: Final = DELIVER_SM | RESP
 DATA_SM_RESP: Final = DATA_SM | RESP
 ENQUIRE_LINK_RESP: Final = ENQUIRE_LINK | RESP
 UNBIND_RESP: Final = UNBIND | RESP
-
-_REQUESTS: Final = {
-    BIND_RECEIVER: "bind_receiver",
-    BIND_TRANSMITTER: "bind_transmitter",
-    QUERY_SM: "query_sm",
-    SUBMIT_SM: "submit_sm",
-    DELIVER_SM: "deliver_sm",
-    UNBIND: "unbind",
-    REPLACE_SM: "replace_sm",
-    CANCEL_SM: "cancel_sm",
-    BIND_TRANSCEIVER: "bind_transceiver",
-    ENQUIRE_LINK: "enquire_link",
-    SUBMIT_MULTI: "submit_multi",
-    DATA_SM: "data_sm",
-}
-NAMES: Final[dict[int, str]] = {
-    **_REQUESTS,
-    **{command | RESP: f"{name}_resp" for command, name in _REQUESTS.items()},
-    OUTBIND: "outbind",
-    ALERT_NOTIFICATION: "alert_notification",
-    GENERIC_NACK: "generic_nack",
-}
 
 ESME_ROK: Final = 0x00
 ESME_RINVMSGLEN: Final = 0x01
@@ -96,19 +71,13 @@ STATUS_NAMES: Final[dict[int, str]] = {
     if name.startswith("SMPP_ESME_")
 }
 
-TLV_ADDITIONAL_STATUS_INFO_TEXT: Final = 0x001D
 TLV_RECEIPTED_MESSAGE_ID: Final = 0x001E
-TLV_USER_MESSAGE_REFERENCE: Final = 0x0204
-TLV_SOURCE_PORT: Final = 0x020A
-TLV_DESTINATION_PORT: Final = 0x020B
 TLV_SAR_MSG_REF_NUM: Final = 0x020C
 TLV_SAR_TOTAL_SEGMENTS: Final = 0x020E
 TLV_SAR_SEGMENT_SEQNUM: Final = 0x020F
 TLV_SC_INTERFACE_VERSION: Final = 0x0210
 TLV_NETWORK_ERROR_CODE: Final = 0x0423
 TLV_MESSAGE_PAYLOAD: Final = 0x0424
-TLV_DELIVERY_FAILURE_REASON: Final = 0x0425
-TLV_MORE_MESSAGES_TO_SEND: Final = 0x0426
 TLV_MESSAGE_STATE: Final = 0x0427
 
 ESM_CLASS_RECEIPT: Final = 0x04

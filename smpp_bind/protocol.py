@@ -13,19 +13,33 @@ holds.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
-from smpp_bind import errors, framing, pdu
+from smpp_bind import errors, framing, notices, pdu
+from smpp_bind.events import (
+    Answered,
+    AnsweredLate,
+    BindRefused,
+    Bound,
+    Dead,
+    Delivered,
+    Event,
+    Last,
+    Noticed,
+    OutcomeUnknown,
+    Unbound,
+)
+from smpp_bind.settings import BindKind, BindSettings
 from smpp_bind.timers import Due, Timers
 from smpp_bind.window import Window
 
-BindKind = Literal["transceiver", "transmitter", "receiver"]
-
 LINGER_SECONDS: Final = 1.0
 """How long answers are awaited after the SMSC's unbind: several send it ahead of answers under way."""
+
+FEWEST_LOST: Final = 10
+"""A link is given up when a whole window of submits, and no fewer than these, went unanswered in a row."""
 
 _SUBMIT_ANSWERS: Final = (pdu.SUBMIT_SM_RESP, pdu.DATA_SM_RESP)
 _BIND_COMMANDS: Final[dict[BindKind, int]] = {
@@ -33,41 +47,6 @@ _BIND_COMMANDS: Final[dict[BindKind, int]] = {
     "transmitter": pdu.BIND_TRANSMITTER,
     "receiver": pdu.BIND_RECEIVER,
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class BindSettings:
-    """How to reach one SMSC and how to behave there. Times are seconds; 0 switches the inactivity timer and
-    enquire_link off. `window` is the most submits unanswered at once on this bind. With `data_sm` submits go
-    as data_sm, and their bodies must be its (`pdu.encode_data_sm_body`).
-    """
-
-    host: str
-    port: int
-    system_id: str
-    password: str = dataclasses.field(repr=False)
-    system_type: str = ""
-    bind: BindKind = "transceiver"
-    interface_version: int = 0x34
-    addr_ton: int = 0
-    addr_npi: int = 0
-    address_range: str = ""
-    tls: bool = False
-    tls_verify: bool = True
-    tls_ca_file: str = ""
-    tls_server_name: str = ""
-    window: int = 10
-    data_sm: bool = False
-    connect_timeout: float = 10.0
-    bind_timeout: float = 10.0
-    response_timeout: float = 60.0
-    enquire_link_seconds: float = 30.0
-    enquire_link_timeout: float = 10.0
-    inactivity_seconds: float = 0.0
-    unbind_timeout: float = 5.0
-    reconnect_min_seconds: float = 1.0
-    reconnect_max_seconds: float = 15.0
-    stable_seconds: float = 10.0
 
 
 class State(enum.Enum):
@@ -79,58 +58,11 @@ class State(enum.Enum):
     OVER = "over"
 
 
-class Bound(NamedTuple):
-    system_id: str
-    interface_version: int | None
-
-
-class BindRefused(NamedTuple):
-    status: int
-
-
-class Answered(NamedTuple):
-    """submit_sm_resp, data_sm_resp or generic_nack; `status` is never 0 for a nack. `sent_at` is the time
-    of the submit.
-    """
-
-    token: Any
-    status: int
-    message_id: str
-    sent_at: float
-
-
-class OutcomeUnknown(NamedTuple):
-    """The SMSC may or may not have taken the submit."""
-
-    token: Any
-    sent_at: float
-    reason: str
-
-
-class Delivered(NamedTuple):
-    """deliver_sm or data_sm, to be answered by `Session.answer` once it is stored."""
-
-    sequence: int
-    sm: pdu.ShortMessage
-    command_id: int
-
-
-class Unbound(NamedTuple):
-    by_peer: bool
-
-
-class Dead(NamedTuple):
-    reason: str
-
-
-Event = Bound | BindRefused | Answered | OutcomeUnknown | Delivered | Unbound | Dead
-
-
 class Session:
     """One bind, from its first octet to its last; a new connection takes a new session.
 
     `token` is whatever the caller knows a submit by. Counters: `late_answers` came for no submit in flight,
-    `malformed` PDUs were answered with an error.
+    `malformed` PDUs were answered with an error, or have no answer and were dropped.
     """
 
     def __init__(self, settings: BindSettings, *, first_sequence: int = 1) -> None:
@@ -154,6 +86,7 @@ class Session:
         )
         self._submit_command = pdu.DATA_SM if settings.data_sm else pdu.SUBMIT_SM
         self._out: list[bytes] = []
+        self._lost_in_a_row = 0
 
     @property
     def in_flight(self) -> int:
@@ -245,7 +178,7 @@ class Session:
             if header.command_id in _SUBMIT_ANSWERS:
                 sent = take(header.sequence)
                 if sent is None:
-                    self.late_answers += 1
+                    self._answered_late(header, body, events)
                 else:
                     message_id = pdu.decode_id(body)
                     events.append(Answered(sent.token, header.status, message_id, sent.sent_at))
@@ -253,6 +186,8 @@ class Session:
                 self._receive(header, body, now, events)
         if events:
             self._timers.worked(now)
+            if self._lost_in_a_row and any(isinstance(each, Answered | AnsweredLate) for each in events):
+                self._lost_in_a_row = 0
         if self._framer.broken is not None and self.state is not State.OVER:
             self._send(pdu.GENERIC_NACK, 0, pdu.ESME_RINVCMDLEN)
             self._end(Dead(str(self._framer.broken)), events)
@@ -274,8 +209,8 @@ class Session:
         events: list[Event] = []
         if self.state is State.OVER:
             return events
-        lost = self._window.expire(now)
-        events += [OutcomeUnknown(sent.token, sent.sent_at, "response_timeout") for sent in lost]
+        if self._expire(now, events):
+            return events
         due = self._timers.due(now)
         if due is Due.ENQUIRE_LINK:
             self._request(pdu.ENQUIRE_LINK)
@@ -288,6 +223,25 @@ class Session:
             self._end(Dead(due.value), events)
         self._finish_when_empty(now, events)
         return events
+
+    def _expire(self, now: float, events: list[Event]) -> bool:
+        """Whether the link is given up."""
+        lost = self._window.expire(now)
+        if not lost:
+            return False
+        events += [OutcomeUnknown(sent.token, sent.sent_at, "response_timeout") for sent in lost]
+        self._lost_in_a_row += len(lost)
+        # Some SMSCs go on answering enquire_link when what is behind them has gone.
+        dead = self._lost_in_a_row >= max(self._window.size, FEWEST_LOST) and self.state is State.BOUND
+        if dead:
+            self._end(Dead(f"the last {self._lost_in_a_row} submits were not answered"), events)
+        return dead
+
+    def _answered_late(self, header: pdu.Header, body: bytes, events: list[Event]) -> None:
+        self.late_answers += 1
+        sent = self._window.take_expired(header.sequence)
+        if sent is not None and self.state is not State.OVER:
+            events.append(AnsweredLate(sent.token, header.status, pdu.decode_id(body), sent.sent_at))
 
     def _close_timed_out(self, now: float, events: list[Event]) -> None:
         if self.state is State.DRAINING:
@@ -310,7 +264,7 @@ class Session:
         self._request(pdu.UNBIND)
         self._timers.closing(now, within=min(self.settings.unbind_timeout, LINGER_SECONDS))
 
-    def _end(self, last: Event, events: list[Event]) -> None:
+    def _end(self, last: Last, events: list[Event]) -> None:
         reason = last.reason if isinstance(last, Dead) else "unbound"
         lost = self._window.drain()
         events += [OutcomeUnknown(sent.token, sent.sent_at, reason) for sent in lost]
@@ -367,8 +321,9 @@ class Session:
 
     def _on_unbind(self, header: pdu.Header, body: bytes, now: float, events: list[Event]) -> None:
         self._send(pdu.UNBIND_RESP, header.sequence)
-        if self.state is State.UNBINDING:
-            return  # both ends at once: the answer to ours is on its way
+        # Both ends at once: the answer to ours is on its way. Said twice, it gives no more time.
+        if self.state in (State.UNBINDING, State.LINGERING):
+            return
         self.state = State.LINGERING
         self._timers.closing(now, within=LINGER_SECONDS)
 
@@ -382,14 +337,23 @@ class Session:
         if sent is not None:
             events.append(Answered(sent.token, status, "", sent.sent_at))
             return
+        sent = self._window.take_expired(header.sequence)
+        if sent is not None:
+            self.late_answers += 1
+            events.append(AnsweredLate(sent.token, status, "", sent.sent_at))
+            return
         refused = self._control.pop(header.sequence, None)
         if refused == pdu.UNBIND:
             self._end(Unbound(by_peer=False), events)
         elif refused is not None and self.state is State.BINDING:
             self._end(BindRefused(status), events)
 
-    def _on_ignored(self, header: pdu.Header, body: bytes, now: float, events: list[Event]) -> None:
-        """Neither outbind nor alert_notification has no answer (sections 4.1.7 and 4.12.1)."""
+    def _on_notice(self, header: pdu.Header, body: bytes, now: float, events: list[Event]) -> None:
+        read = notices.decode_outbind if header.command_id == pdu.OUTBIND else notices.decode_alert
+        try:
+            events.append(Noticed(read(body)))
+        except errors.PduError:
+            self.malformed += 1
 
 
 _Receiver = Callable[[Session, pdu.Header, bytes, float, list[Event]], None]
@@ -404,6 +368,6 @@ _RECEIVERS: Final[dict[int, _Receiver]] = {
     pdu.UNBIND: Session._on_unbind,
     pdu.UNBIND_RESP: Session._on_unbind_resp,
     pdu.GENERIC_NACK: Session._on_nack,
-    pdu.OUTBIND: Session._on_ignored,
-    pdu.ALERT_NOTIFICATION: Session._on_ignored,
+    pdu.OUTBIND: Session._on_notice,
+    pdu.ALERT_NOTIFICATION: Session._on_notice,
 }

@@ -1,11 +1,14 @@
-"""SMPP as one of routing's transports: messages into submits, answers into outcomes, deliver_sm into receipts."""
+"""SMPP as one of routing's transports: messages into submits, answers into outcomes, deliver_sm into receipts.
 
-import itertools
-import random
+Each part of a message is a submit; once all are answered the message has its outcome (:mod:`smpp_bind.jobs`). A part
+that the operator puts off while it took others is sent again, for about half a minute: what was accepted cannot be
+taken back, and a handset shows a long message only when it has all of it.
+"""
+
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -19,21 +22,17 @@ from routing.contract import (
     ReceiptState,
     Sink,
     TransportState,
-    Verdict,
 )
-from smpp_bind import accounts, dlr, encoding, errors, pdu
-from smpp_bind.bind import Answer, BindGroup, GroupState, Incoming, Submit
-from smpp_bind.connection import IoThread
+from smpp_bind import accounts, decoding, dlr, jobs
+from smpp_bind.bind import BindState, Incoming
+from smpp_bind.group import Answer, BindGroup, GroupState, Submit
+from smpp_bind.io_thread import IoThread
+from smpp_bind.jobs import Job
+from smpp_bind.outgoing import Writer
 
 log = structlog.get_logger(__name__)
 
-# Statuses that say "not now" of one message; throttling, which says it of all, is the bind group's.
-TEMPORARY = frozenset({pdu.ESME_RSYSERR, pdu.ESME_RINVBNDSTS, pdu.ESME_RX_T_APPN})
-# What a permanent refusal is about, where the operator says.
-ERROR_CODES = {
-    pdu.ESME_RINVDSTADR: "INVALID_RECIPIENT",
-    pdu.ESME_RINVSRCADR: "INVALID_SENDER",
-}
+_TELL_SECONDS = 1.0
 STATES = {
     "delivered": ReceiptState.DELIVERED,
     "expired": ReceiptState.EXPIRED,
@@ -44,10 +43,6 @@ STATES = {
     "enroute": ReceiptState.ENROUTE,
     "scheduled": ReceiptState.ENROUTE,
 }
-
-_ALPHANUMERIC, _INTERNATIONAL, _NETWORK_SPECIFIC = (5, 0), (1, 1), (3, 0)
-_SHORT_CODE_DIGITS = 8
-_RECEIPT_WANTED = 1
 
 
 class _Io:
@@ -65,34 +60,29 @@ class _Io:
             return cls.thread
 
 
-class _Job:
-    """A message whose parts are on their way; on the I/O thread from submit to outcome."""
-
-    __slots__ = ("answered", "message", "parts", "refusal", "remote_ids", "report")
-
-    def __init__(self, message: Outbound, parts: int, report: Callable[[list[Outcome]], None]) -> None:
-        self.message = message
-        self.parts = parts
-        self.report = report
-        self.answered = 0
-        self.remote_ids: list[str] = [""] * parts
-        # The first part's answer that was not an acceptance: (status or None, reason).
-        self.refusal: tuple[int | None, str] | None = None
-
-
 class SmppTransport:
     """One operator's binds in this process."""
 
     def __init__(self, operator: OperatorSettings) -> None:
         self._operator = operator
         self._account = accounts.read(operator)
-        self._references = itertools.count(random.randrange(0x10000))
+        self._writer = Writer(self._account.form)
+        self._gap = 1 / operator.rate if operator.rate else 0.0
+        # Where texts make more submits than the rate was asked for: how far this process is behind its pace.
+        self._pace = threading.Lock()
+        self._surplus = 0.0
+        self._reserved = 0.0
+        self._late = 0
+        self._stopped = False
         self._sink: Sink | None = None
+        self._io = _Io.get()
         self._group = BindGroup(
-            _Io.get(),
+            self._io,
             self._account.binds,
             name=operator.slug,
+            throttling=self._account.refusals.throttling,
             on_answers=self._answered,
+            on_late=self._answered_late,
             on_delivered=self._delivered,
             on_throttled=self._throttled,
             on_state=self._changed,
@@ -105,85 +95,99 @@ class SmppTransport:
     def submit(self, messages: Sequence[Outbound], on_outcomes: Callable[[list[Outcome]], None]) -> None:
         submits: list[Submit] = []
         impossible: list[Outcome] = []
+        now, clock = datetime.now(tz=UTC), time.monotonic()
         for message in messages:
+            wait = message.not_before - clock
+            at = now if wait <= 0 else now + timedelta(seconds=wait)
             try:
-                submits += self._submits(message, on_outcomes)
-            except (errors.UnencodableError, errors.PduError) as error:
-                log.warning("submit.unencodable", message_id=str(message.message_id), reason=str(error))
-                impossible.append(_outcome(message, Verdict.REFUSED, (), None, "UNENCODABLE"))
+                bodies = self._writer.bodies(message, at=at)
+            except Exception as error:  # noqa: BLE001 (logged; one without a form must not keep its chunk)
+                impossible.append(jobs.unwritable(message, error, now))
+            else:
+                self._queue(submits, Job(message, bodies, on_outcomes))
         if impossible:
             on_outcomes(impossible)
         self._group.submit(submits)
+        if self._stopped:
+            self._io.call_soon(self._end_unsent)
 
-    def _submits(self, message: Outbound, on_outcomes: Callable[[list[Outcome]], None]) -> list[Submit]:
+    def _queue(self, submits: list[Submit], job: Job) -> None:
         """A submit a part; the parts of one message follow each other at the operator's pace."""
-        segments = encoding.segment(
-            text=message.text or "",
-            coding=self._account.coding,
-            concatenation=self._account.concatenation,
-            reference=next(self._references) & 0xFFFF,
-        )
-        job = _Job(message, len(segments.parts), on_outcomes)
-        gap = 1 / self._operator.rate if self._operator.rate else 0.0
-        return [
-            Submit((job, number), self._body(message, part), message.not_before + number * gap)
-            for number, part in enumerate(segments.parts)
-        ]
+        start, count = job.message.not_before, len(job.bodies)
+        if self._gap and self._account.recounts:
+            start += self._behind(job.message, count)
+        submits.append(Submit((job, 0), job.bodies[0], start))
+        if count > 1:
+            submits += [
+                Submit((job, number), job.bodies[number], start + number * self._gap, 0, True)
+                for number in range(1, count)
+            ]
 
-    def _body(self, message: Outbound, part: encoding.Part) -> bytes:
-        ton, npi, source = self._source(message.sender)
-        account = self._account
-        encode = pdu.encode_data_sm_body if account.data_sm else pdu.encode_short_message_body
-        return encode(
-            pdu.ShortMessage(
-                account.service_type,
-                ton,
-                npi,
-                source,
-                account.destination_ton,
-                account.destination_npi,
-                message.recipient.removeprefix("+"),
-                part.esm_class,
-                validity="" if message.expires_at is None else _absolute(message.expires_at),
-                registered_delivery=_RECEIPT_WANTED,
-                data_coding=part.data_coding,
-                message=part.message,
-                tlvs=part.tlvs,
-            )
-        )
+    def _behind(self, message: Outbound, count: int) -> float:
+        """Seconds by which a message is to go later, since those before it took more than they had asked for."""
+        with self._pace:
+            self._surplus = max(0.0, self._surplus - max(0.0, message.not_before - self._reserved))
+            behind = self._surplus
+            self._reserved = max(self._reserved, message.not_before + message.parts * self._gap)
+            self._surplus += max(0, count - message.parts) * self._gap
+        return behind
 
-    def _source(self, sender: str | None) -> tuple[int, int, str]:
-        """Type of number, numbering plan and address of the sender."""
-        if not sender:
-            return self._account.source_ton or 0, self._account.source_npi or 0, ""
-        digits = sender.removeprefix("+")
-        if not digits.isdecimal():
-            ton, npi = _ALPHANUMERIC
-        elif len(digits) <= _SHORT_CODE_DIGITS and sender == digits:
-            ton, npi = _NETWORK_SPECIFIC
-        else:
-            ton, npi = _INTERNATIONAL
-        if self._account.source_ton is not None:
-            ton = self._account.source_ton
-        if self._account.source_npi is not None:
-            npi = self._account.source_npi
-        return ton, npi, digits
+    def parts(self, messages: Sequence[Outbound]) -> list[int]:
+        """What the operator's rate is to count for each of these messages."""
+        if not self._account.recounts:
+            return [message.parts for message in messages]
+        return [self._writer.count(message) for message in messages]
 
     def _answered(self, answers: list[Answer]) -> None:
         """Fold the answers of parts into outcomes of messages; one call a task that waits for them."""
-        ready: dict[Callable[[list[Outcome]], None], list[Outcome]] = {}
+        ended: list[Job] = []
         now = datetime.now(tz=UTC)
+        refusals = self._account.refusals
         for answer in answers:
             job, number = answer.token
-            job.answered += 1
-            if answer.status == 0:
-                job.remote_ids[number] = dlr.canonical(answer.message_id)
-            elif job.refusal is None:
-                job.refusal = (answer.status, answer.reason)
-            if job.answered == job.parts:
-                ready.setdefault(job.report, []).append(_fold(job, now))
-        for report, outcomes in ready.items():
-            report(outcomes)
+            job.take(number, answer, refusals)
+            if not job.open and not (job.put_off and self._again(job, now)):
+                ended.append(job)
+        _report(ended, now)
+
+    def _again(self, job: Job, now: datetime) -> bool:
+        """Send the parts of a message that were put off once more, where that makes sense; whether it is so."""
+        delay = job.again_after(now)
+        if delay is None:
+            return False
+        if self._stopped:
+            job.unsent = True
+            return False
+        start = time.monotonic() + delay
+        numbers = job.again()
+        log.info("submit.again", message_id=str(job.message.message_id), parts=len(numbers), seconds=delay)
+        self._group.submit(
+            [
+                Submit((job, number), job.bodies[number], start + place * self._gap)
+                for place, number in enumerate(numbers)
+            ]
+        )
+        return True
+
+    def _answered_late(self, answers: list[Answer]) -> None:
+        """Answers of submits that counted as lost; a message that was told as unknown may turn out as accepted."""
+        self._late += len(answers)
+        known: list[Job] = []
+        for answer in answers:
+            job, number = answer.token
+            if job.take_late(number, answer):
+                known.append(job)
+            log.warning(
+                "submit.answered_late",
+                operator=self._operator.slug,
+                message_id=str(job.message.message_id),
+                status=answer.status,
+                remote_id=answer.message_id,
+                seconds=round(time.monotonic() - answer.sent_at, 1),
+            )
+        if known and self._sink is not None:
+            now = datetime.now(tz=UTC)
+            self._sink.late(self, [job.outcome(now) for job in known])
 
     def _delivered(self, incoming: list[Incoming]) -> None:
         assert self._sink is not None
@@ -198,11 +202,11 @@ class SmppTransport:
                 operator_id=self._operator.id,
                 sender=sm.source,
                 recipient=sm.destination,
-                text=encoding.text_of(sm),
+                text=decoding.text_of(sm, self._account.alphabets),
                 occurred_at=now,
                 raw={"esmClass": sm.esm_class, "dataCoding": sm.data_coding, "message": sm.message.hex()},
                 handle=incoming,
-                part=encoding.place_of(sm),
+                part=decoding.place_of(sm),
             )
         raw = {"state": parsed.raw_state}
         if parsed.done_at is not None:
@@ -210,12 +214,13 @@ class SmppTransport:
         state = STATES.get(parsed.state, ReceiptState.UNKNOWN)
         return Receipt(
             operator_id=self._operator.id,
-            remote_id=dlr.normalise_id(parsed.remote_id, self._operator.id_mode),  # type: ignore[arg-type]
+            remote_id=dlr.canonical(parsed.remote_id),
             state=state if parsed.is_final or state is ReceiptState.UNKNOWN else ReceiptState.ENROUTE,
             occurred_at=now,
             code=f"{parsed.raw_state}:{parsed.error_code}" if parsed.error_code else parsed.raw_state,
             raw=raw,
             handle=incoming,
+            other_ids=(dlr.canonical(parsed.other_id),) if parsed.other_id else (),
         )
 
     def withdraw(self, delivery_ids: Sequence[UUID]) -> list[UUID]:
@@ -224,8 +229,10 @@ class SmppTransport:
         taken: dict[UUID, list[Submit]] = {}
         for submit in self._group.cancel_where(lambda token: token[0].message.delivery_id in wanted):
             taken.setdefault(submit.token[0].message.delivery_id, []).append(submit)
-        whole = [key for key, submits in taken.items() if len(submits) == submits[0].token[0].parts]
+        whole = [key for key, submits in taken.items() if len(submits) == len(submits[0].token[0].bodies)]
         self._group.submit([each for key, several in taken.items() if key not in whole for each in several])
+        if self._stopped:
+            self._io.call_soon(self._end_unsent)
         return whole
 
     def acknowledge(self, arrived: Sequence[Receipt | Inbound]) -> None:
@@ -238,11 +245,13 @@ class SmppTransport:
             window=self._account.window,
             paused_until=time.monotonic() + group.paused_for if group.paused_for else None,
             detail={
+                "state": group.summary,
                 "bound": group.bound,
-                "binds": len(group.binds),
+                "binds": [_shown(bind) for bind in group.binds],
                 "inFlight": group.in_flight,
                 "pending": group.pending,
                 "lastError": group.last_error,
+                "lateAnswers": self._late,
             },
         )
 
@@ -256,47 +265,45 @@ class SmppTransport:
             self._sink.changed()
 
     def stop(self, *, deadline: float) -> None:
+        """What is in flight is awaited; what was not sent waits in the ledger again, for whoever comes next."""
+        self._stopped = True
         self._group.stop(timeout=deadline)
+        told = threading.Event()
+        self._io.call_soon(self._end_unsent)
+        self._io.call_soon(told.set)
+        told.wait(_TELL_SECONDS)
+
+    def _end_unsent(self) -> None:
+        """Outcomes of messages with parts that no bind will carry any more. On the I/O thread."""
+        ended: list[Job] = []
+        for submit in self._group.cancel_where(lambda _token: True):
+            job = submit.token[0]
+            job.open -= 1
+            job.unsent = True
+            if not job.open:
+                ended.append(job)
+        _report(ended, datetime.now(tz=UTC))
 
 
-def _fold(job: _Job, now: datetime) -> Outcome:
-    """What came of a message, from what came of its parts.
-
-    A part that was accepted cannot be taken back: with any part accepted the message counts as sent, and the
-    receipts tell the rest. Without an answer for a part, the whole is unknown.
-    """
-    if job.refusal is None:
-        return _outcome(job.message, Verdict.ACCEPTED, tuple(job.remote_ids), None, None, now)
-    status, reason = job.refusal
-    if status is None:
-        return _outcome(job.message, Verdict.UNKNOWN, (), reason, None, now)
-    code = f"0x{status:08X}"
-    if any(job.remote_ids):
-        return _outcome(job.message, Verdict.REFUSED, (), code, "PARTLY_REJECTED_BY_OPERATOR", now)
-    if status in TEMPORARY:
-        return _outcome(job.message, Verdict.RETRY, (), code, None, now)
-    return _outcome(job.message, Verdict.REFUSED, (), code, ERROR_CODES.get(status), now)
+def _shown(bind: BindState) -> dict[str, str | int]:
+    """A bind as the operator's page in the admin shows it."""
+    return {
+        "kind": bind.kind,
+        "phase": bind.phase,
+        "since": bind.since.isoformat(timespec="seconds"),
+        "inFlight": bind.in_flight,
+        "lastError": bind.last_error,
+    }
 
 
-def _outcome(
-    message: Outbound,
-    verdict: Verdict,
-    remote_ids: tuple[str, ...],
-    code: str | None,
-    error_code: str | None,
-    now: datetime | None = None,
-) -> Outcome:
-    return Outcome(
-        message.delivery_id,
-        message.message_id,
-        verdict,
-        now or datetime.now(tz=UTC),
-        remote_ids,
-        code,
-        error_code,
-    )
-
-
-def _absolute(moment: datetime) -> str:
-    """SMPP 3.4 §7.1.1: YYMMDDhhmmss, tenths, quarter hours from UTC and their sign."""
-    return moment.astimezone(UTC).strftime("%y%m%d%H%M%S") + "000+"
+def _report(ended: Sequence[Job], now: datetime) -> None:
+    """Tell outcomes, all that one task waits for at once."""
+    ready: dict[Callable[[list[Outcome]], None], list[Outcome]] = {}
+    for job in ended:
+        ready.setdefault(job.report, []).append(job.outcome(now))
+    for report, outcomes in ready.items():
+        try:
+            report(outcomes)
+        except Exception:
+            # The failure of one that waits must not keep the others waiting.
+            log.exception("submit.report_failed")

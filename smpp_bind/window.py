@@ -8,6 +8,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from smpp_bind import errors
 
 LAST_SEQUENCE: Final = 0x7FFFFFFF
+EXPIRED_KEPT: Final = 1000
 
 Token = TypeVar("Token")
 
@@ -34,6 +35,7 @@ class Window(Generic[Token]):
         self._reserved = reserved
         # Insertion order is the order of sending, so the first is the oldest.
         self._in_flight: dict[int, Sent[Token]] = {}
+        self._expired: dict[int, Sent[Token]] = {}
 
     def __len__(self) -> int:
         return len(self._in_flight)
@@ -70,7 +72,16 @@ class Window(Generic[Token]):
             if sent.sent_at > deadline:
                 break
             lost.append(sequence)
-        return [self._in_flight.pop(sequence) for sequence in lost]
+        for sequence in lost:
+            self._expired[sequence] = self._in_flight.pop(sequence)
+        taken = [self._expired[sequence] for sequence in lost]
+        while len(self._expired) > EXPIRED_KEPT:
+            del self._expired[next(iter(self._expired))]
+        return taken
+
+    def take_expired(self, sequence: int) -> Sent[Token] | None:
+        """A request that `expire` gave up, once, as long as it is among the last thousand of them."""
+        return self._expired.pop(sequence, None)
 
     def next_expiry(self) -> float | None:
         for sent in self._in_flight.values():

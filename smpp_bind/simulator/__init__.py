@@ -5,7 +5,8 @@ faults that operators' SMSCs have. Needs no Django.
         connect_to(smsc.host, smsc.port)
 """
 
+from smpp_bind.simulator.reading import SettingsError, Span
 from smpp_bind.simulator.running import Running, run, start_in_thread
-from smpp_bind.simulator.settings import Settings, SettingsError, Span
+from smpp_bind.simulator.settings import Settings
 
 __all__ = ["Running", "Settings", "SettingsError", "Span", "run", "start_in_thread"]

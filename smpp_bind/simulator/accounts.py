@@ -20,10 +20,11 @@ _RETRY_AFTER: Final = 1.0
 
 
 class Outgoing(NamedTuple):
-    """The body of a deliver_sm; kept until a client has acknowledged it."""
+    """The body of a deliver_sm or data_sm; kept until a client has acknowledged it."""
 
     body: bytes
     is_receipt: bool
+    command: int = pdu.DELIVER_SM
 
 
 class Account:
@@ -33,6 +34,7 @@ class Account:
         self.octets = system_id.encode("latin-1", "replace")
         self.sessions: deque[Session] = deque()
         self.waiting: deque[Outgoing] = deque()
+        self.closed_until = 0.0
         self._recent: deque[float] | None = deque(maxlen=throttle_above) if throttle_above else None
 
     def admits(self, now: float) -> bool:
@@ -74,6 +76,7 @@ class Accounts:
         self._stats = stats
         self._flush = flush
         self._throttle_above = settings.throttle_above
+        self._elsewhere = settings.receipt_bind == "other"
         self._by_system_id: dict[str, Account] = {}
         self._ready: set[Account] = set()
         self._unclaimed: deque[Outgoing] = deque()
@@ -100,9 +103,14 @@ class Accounts:
         else:
             self._queue(due)
 
-    def give(self, bodies: list[bytes]) -> None:
+    def hold_receipt(self, session: Session, item: Outgoing) -> None:
+        """Sends it once `session` is gone."""
+        self._stats.receipts_made += 1
+        session.held.append(item)
+
+    def give(self, bodies: list[bytes], *, command: int = pdu.DELIVER_SM) -> None:
         """A text from a handset: to the next account that can receive, or to the first that binds."""
-        items = [Outgoing(body, False) for body in bodies]
+        items = [Outgoing(body, False, command) for body in bodies]
         self._stats.mo_made += len(items)
         account = self._next_receiver()
         if account is None:
@@ -129,6 +137,8 @@ class Accounts:
         if session in account.sessions:
             account.sessions.remove(session)
         account.waiting.extendleft(reversed([*session.in_flight.values(), *session.waiting]))
+        account.waiting.extend(session.held)
+        session.held.clear()
         session.in_flight.clear()
         session.waiting.clear()
         self._ready.add(account)
@@ -150,6 +160,10 @@ class Accounts:
 
     def _queue(self, due: Due) -> None:
         origin, account, item = due
+        if self._elsewhere and item.is_receipt:
+            origin = next(
+                (each for each in account.sessions if each is not origin and each.can_receive), None
+            )
         if origin is not None and origin.can_receive:
             origin.waiting.append(item)
         else:

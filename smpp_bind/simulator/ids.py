@@ -14,6 +14,7 @@ _SPELLINGS: Final[dict[str, bytes]] = {
     "hex": b"%x",
     "upper": b"%X",
     "padded": b"%020d",
+    "0x": b"0x%x",
 }
 
 
@@ -27,19 +28,26 @@ class Ids:
         self.answered: Callable[[int], bytes] = (
             _uuids() if settings.id_style == "uuid" else _spell(settings.id_style)
         )
-        self.reported = self._reported(settings)
+        self.reported = self._reported(settings, settings.receipt_id_style)
+        """The id as the text of a receipt has it."""
+        self.in_tlv = (
+            self.reported
+            if settings.receipt_tlv_id_style == "as-text"
+            else self._reported(settings, settings.receipt_tlv_id_style)
+        )
 
     def take(self) -> int:
         number = self._next
         self._next = number + 1
         return number
 
-    def _reported(self, settings: Settings) -> Callable[[int], bytes]:
-        style = settings.receipt_id_style
+    def _reported(self, settings: Settings, style: str) -> Callable[[int], bytes]:
+        answered = self.answered
         if style == "same":
-            return self.answered
-        if style == "upper" and settings.id_style != "hex":
-            answered = self.answered
+            return answered
+        if style == "prefixed":
+            return lambda number: b"SMSC-" + answered(number)
+        if style == "upper" and settings.id_style == "uuid":
             return lambda number: answered(number).upper()
         return _spell(style)
 

@@ -1,48 +1,14 @@
-"""Texts from handsets: bodies of deliver_sm, and a steady flow of them."""
+"""A steady flow of texts from handsets."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from typing import Final
 
-from smpp_bind import encoding, pdu
 from smpp_bind.simulator.settings import Settings
 
-_references: Final = itertools.count(1)
 _SHORTEST_INTERVAL: Final = 0.01
-
-
-def address(text: str) -> tuple[int, int, str]:
-    """(ton, npi, digits): international for a long number, national short code, or alphanumeric."""
-    digits = text.removeprefix("+")
-    if not digits.isdigit():
-        return 5, 0, text
-    return (1, 1, digits) if len(digits) > 6 else (0, 1, digits)
-
-
-def bodies(*, sender: str, recipient: str, text: str) -> list[bytes]:
-    """One body a part: GSM where it can be, else UCS-2; long texts with an eight-bit reference in the UDH."""
-    source_ton, source_npi, source = address(sender)
-    ton, npi, destination = address(recipient)
-    segments = encoding.segment(text=text, concatenation="udh8", reference=next(_references))
-    return [
-        pdu.encode_short_message_body(
-            pdu.ShortMessage(
-                source_ton=source_ton,
-                source_npi=source_npi,
-                source=source,
-                destination_ton=ton,
-                destination_npi=npi,
-                destination=destination,
-                esm_class=segment.esm_class,
-                data_coding=segment.data_coding,
-                message=segment.message,
-            )
-        )
-        for segment in segments.parts
-    ]
 
 
 class Traffic:

@@ -9,7 +9,7 @@ import random
 import zlib
 from bisect import bisect
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from smpp_bind.simulator.settings import Settings
 from smpp_bind.simulator.submits import Submit
@@ -35,17 +35,27 @@ BY_NAME: Final = {
         Outcome("accepted", b"ACCEPTD", 6, 0),
         Outcome("unknown", b"UNKNOWN", 7, 255),
         Outcome("rejected", b"REJECTD", 8, 11),
+        Outcome("skipped", b"SKIPPED", 9, 0),
+        Outcome("odd", b"NOROUTE", 42, 613),
     )
 }
 
 
+How: TypeAlias = Literal["nack", "lose", "twice", "no-id", "cut"]
+
+
 class Fate(NamedTuple):
-    """`outcome` None is never reported; `refused` and `unanswered` concern the answer to the submit."""
+    """`outcome` None is never reported, and `delay` is of its receipt; the rest concerns the answer to the
+    submit: `late` seconds, `status` None for the usual refusal, and `how` it is given.
+    """
 
     outcome: Outcome | None
     delay: float = 0.0
     refused: bool = False
     unanswered: bool = False
+    status: int | None = None
+    late: float = 0.0
+    how: How | None = None
 
 
 _MAGIC: Final = {

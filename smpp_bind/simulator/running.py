@@ -61,6 +61,13 @@ class Running:
     def stats(self) -> dict[str, Any]:
         return self._call(self._smsc.snapshot)
 
+    def order(self, line: str) -> dict[str, Any]:
+        """Carries out one order of `control`. Raises ValueError with what is wrong with it."""
+        answer = self._call(lambda: control.execute(self._smsc, line))
+        if not answer["ok"]:
+            raise ValueError(answer["error"])
+        return answer
+
     def inject_mo(self, sender: str, recipient: str, text: str) -> int:
         """Sends a text from a handset to a bound client; answers the number of its parts."""
         return self._call(lambda: self._smsc.inject_mo(sender, recipient, text))

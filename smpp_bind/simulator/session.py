@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from smpp_bind import errors, framing, pdu
-from smpp_bind.simulator import submits
+from smpp_bind.simulator import drops, submits
 from smpp_bind.simulator.accounts import Account, Outgoing
 
 if TYPE_CHECKING:
     from smpp_bind.simulator.smsc import Smsc
 
 _SC_VERSION: Final = ((pdu.TLV_SC_INTERFACE_VERSION, b"\x34"),)
+_BROKEN: Final = ((pdu.TLV_SC_INTERFACE_VERSION, b""), (0x1401, b"\xff\0"), (0, b"\0"))
 _HALF_A_PDU: Final = pdu.encode_empty(command_id=pdu.ENQUIRE_LINK, sequence=1)[:10]
 _LAST_SEQUENCE: Final = 0x7FFFFFFF
 _FLUSH_LIMIT: Final = 1.0
@@ -30,13 +31,18 @@ class Session(asyncio.Protocol):
         self.can_receive = False
         self.unanswered = 0
         self.waiting: deque[Outgoing] = deque()
+        self.held: list[Outgoing] = []
         self.in_flight: dict[int, Outgoing] = {}
         self.choked = False
         self.silent_since_enquiry = False
+        self.closing = False
+        self.leaving = False
+        self.lingers = 0.0
         self._framer = framing.Framer()
         self._out: list[bytes] = []
         self._sequence = 0
-        self.closing = False
+        self._last_sequence = _LAST_SEQUENCE
+        self._drops: drops.Drops | None = None
         self._transport: asyncio.Transport
 
     # Called by the loop.
@@ -54,7 +60,7 @@ class Session(asyncio.Protocol):
             frames = []
         for header, body in frames:
             if self.closing:
-                return
+                break
             command = header.command_id
             if command == pdu.SUBMIT_SM:
                 self._submit(header, body, submits.read_submit_sm)
@@ -101,7 +107,11 @@ class Session(asyncio.Protocol):
 
     def flush(self) -> None:
         if self._out and not self.closing:
-            self._transport.write(b"".join(self._out))
+            octets = b"".join(self._out)
+            if self._drops is None:
+                self._transport.write(octets)
+            else:
+                self._drops.write(octets)
         self._out.clear()
 
     def pump(self) -> None:
@@ -114,10 +124,10 @@ class Session(asyncio.Protocol):
             self._deliver((self.waiting or account.waiting).popleft())
             room -= 1
 
-    def request(self, command: int) -> None:
-        """Sends an enquire_link or unbind."""
-        self._sequence = self._sequence % _LAST_SEQUENCE + 1
-        self.send(pdu.encode_empty(command_id=command, sequence=self._sequence))
+    def request(self, command: int, body: bytes = b"") -> None:
+        """Sends a request whose answer is not waited for."""
+        self._sequence = self._sequence % self._last_sequence + 1
+        self.send(pdu.HEADER.pack(16 + len(body), command, 0, self._sequence) + body)
 
     def set_reading(self, *, on: bool) -> None:
         if on and not self.choked:
@@ -129,15 +139,17 @@ class Session(asyncio.Protocol):
     def close(self) -> None:
         """Closes after what is written has gone out, or a second."""
         self.flush()
+        if self._drops is not None:
+            self._drops.end()
         self.closing = True
         self.can_send = self.can_receive = False
         self._transport.close()
         self.smsc.loop.call_later(_FLUSH_LIMIT, self._transport.abort)
 
-    def break_off(self) -> None:
+    def break_off(self, half: bytes = _HALF_A_PDU) -> None:
         """Closes in the middle of a PDU; answers not yet written are lost."""
         self._out.clear()
-        self._transport.write(_HALF_A_PDU)
+        self._transport.write(half)
         self.close()
 
     def abort(self) -> None:
@@ -168,13 +180,13 @@ class Session(asyncio.Protocol):
 
     def _deliver(self, item: Outgoing) -> None:
         body = item.body
-        sequence = self._sequence = self._sequence % _LAST_SEQUENCE + 1
+        sequence = self._sequence = self._sequence % self._last_sequence + 1
         self.in_flight[sequence] = item
         if item.is_receipt:
             self.smsc.stats.receipts_sent += 1
         else:
             self.smsc.stats.mo_sent += 1
-        self.send(pdu.HEADER.pack(16 + len(body), pdu.DELIVER_SM, 0, sequence) + body)
+        self.send(pdu.HEADER.pack(16 + len(body), item.command, 0, sequence) + body)
 
     def _acknowledged(self, header: pdu.Header, body: bytes) -> None:
         item = self.in_flight.pop(header.sequence, None)
@@ -190,35 +202,64 @@ class Session(asyncio.Protocol):
 
     def _bind(self, header: pdu.Header, body: bytes) -> None:
         try:
-            status = self.smsc.bind(self, header.command_id, pdu.decode_bind(body))
+            status, odd = self.smsc.bind(self, header.command_id, pdu.decode_bind(body))
         except errors.PduError as error:
-            status = error.status
+            status, odd = error.status, {}
+        if "no-bind-answer" in odd:
+            return
         if status:
             self._answer(header, status)
             if self.account is None:
                 self.close()
             return
-        self.send(
-            pdu.encode_bind_resp(
-                command_id=header.command_id | pdu.RESP,
-                sequence=header.sequence,
-                system_id="SMSC",
-                tlvs=_SC_VERSION,
-            )
+        self._bend(odd)
+        if "enquire-first" in odd:
+            self.request(pdu.ENQUIRE_LINK)
+        if "deliver-first" in odd:
+            self.pump()
+        if "bare-bind" in odd:
+            self._answer(header, pdu.ESME_ROK)
+            return
+        octets = pdu.encode_bind_resp(
+            command_id=header.command_id | pdu.RESP,
+            sequence=header.sequence,
+            system_id="SMSC",
+            tlvs=_BROKEN if "odd-bind" in odd else _SC_VERSION,
         )
+        self.send(octets)
+
+    def _bend(self, odd: Mapping[str, Any]) -> None:
+        """What the faults that struck its bind make of this session."""
+        self.lingers = odd.get("linger", 0.0)
+        if "dribble" in odd:
+            self._drops = drops.Drops(self._transport, loop=self.smsc.loop, size=odd["dribble"])
+        if "sequence" in odd:
+            self._sequence = odd["sequence"] - 1
+            if self._sequence >= _LAST_SEQUENCE:
+                self._last_sequence = 0xFFFFFFFF
 
     def _enquire_link(self, header: pdu.Header, body: bytes) -> None:
-        self._answer(header, pdu.ESME_ROK)
+        if not self.smsc.acceptance.faults.strikes("deaf"):
+            self._answer(header, pdu.ESME_ROK)
 
     def _unbind(self, header: pdu.Header, body: bytes) -> None:
         if self.account is None:
             self._answer(header, pdu.ESME_RINVBNDSTS)
             return
-        self._answer(header, pdu.ESME_ROK)
-        self.close()
+        self.lingers = 0.0
+        if not self.smsc.acceptance.faults.strikes("no-unbind-answer"):
+            self._answer(header, pdu.ESME_ROK)
+            self.close()
 
     def _unbound(self, header: pdu.Header, body: bytes) -> None:
-        self.close()
+        """Closes, after the answers under way or a second."""
+        self.lingers = 0.0
+        self.leaving = True
+        self.can_send = False
+        if self.unanswered:
+            self.smsc.loop.call_later(_FLUSH_LIMIT, self.close)
+        else:
+            self.close()
 
     def _nothing(self, header: pdu.Header, body: bytes) -> None:
         pass
@@ -239,5 +280,6 @@ _HANDLERS: Final[dict[int, Callable[[Session, pdu.Header, bytes], None]]] = {
     pdu.UNBIND: Session._unbind,
     pdu.UNBIND_RESP: Session._unbound,
     pdu.DATA_SM: Session._data_sm,
+    pdu.DATA_SM_RESP: Session._acknowledged,
     pdu.GENERIC_NACK: Session._acknowledged,
 }

@@ -1,87 +1,47 @@
-"""What a simulated SMSC does, checked once.
-
-Every value may also be given as the text of an option: `span`, `status` and `mix` read those forms. Anything
-that makes no sense raises SettingsError with the name of the option to change.
+"""What a simulated SMSC does, checked once: anything that makes no sense raises SettingsError, which names the
+option to change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args, get_type_hints
+from typing import Final, Literal, TypeAlias, get_args, get_type_hints
 
-from smpp_bind import pdu
+from smpp_bind import errors, pdu
+from smpp_bind.simulator import faults, menus, texts
+from smpp_bind.simulator.reading import SettingsError, Span
 
-Receipts: TypeAlias = Literal[
-    "final", "none", "duplicate", "each-part", "first-part", "last-part", "before-answer"
-]
-ReceiptStyle: TypeAlias = Literal["text", "tlv", "both", "text-seconds", "minimal", "esm0"]
-IdStyle: TypeAlias = Literal["decimal", "hex", "uuid", "padded"]
-ReceiptIdStyle: TypeAlias = Literal["same", "decimal", "hex", "upper", "padded"]
-ReceiptBind: TypeAlias = Literal["same", "any"]
+IdStyle: TypeAlias = Literal["decimal", "hex", "upper", "uuid", "padded", "0x"]
+ReceiptIdStyle: TypeAlias = Literal["same", "decimal", "hex", "upper", "padded", "0x", "prefixed"]
+TlvIdStyle: TypeAlias = Literal["as-text", "same", "decimal", "hex", "upper", "padded", "0x", "prefixed"]
+ReceiptBind: TypeAlias = Literal["same", "any", "other"]
 WindowOver: TypeAlias = Literal["throttle", "ignore"]
 
-OUTCOMES: Final = ("delivered", "failed", "expired", "rejected", "deleted", "accepted", "unknown", "none")
-"""What may become of a message; `none` is never reported."""
-
-_STATUSES: Final = {name: status for status, name in pdu.STATUS_NAMES.items()}
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be; the text says which and what is allowed."""
-
-
-class Span(NamedTuple):
-    """A duration in seconds, or a range of them from which each use draws."""
-
-    low: float = 0.0
-    high: float = 0.0
-
+OUTCOMES: Final = (
+    "delivered",
+    "failed",
+    "expired",
+    "rejected",
+    "deleted",
+    "accepted",
+    "unknown",
+    "skipped",
+    "odd",
+    "none",
+)
+"""What may become of a message; `odd` is a state of no specification, `none` is never reported."""
 
 _AT_ONCE: Final = Span()
 _SOON: Final = Span(0.1, 0.1)
 
 
-def span(text: str, *, option: str) -> Span:
-    """Reads `50` or `20-80`, in milliseconds."""
-    low, dash, high = text.partition("-")
-    try:
-        found = Span(float(low) / 1000, float(high if dash else low) / 1000)
-    except ValueError:
-        raise SettingsError(f"{option}: give milliseconds as 50 or 20-80, not {text!r}.") from None
-    if not 0 <= found.low <= found.high < float("inf"):
-        raise SettingsError(f"{option}: {text!r} is not a range from low to high.")
-    return found
-
-
-def status(text: str, *, option: str) -> int:
-    """Reads a command_status as 0x58, 88 or ESME_RTHROTTLED."""
-    named = _STATUSES.get(text.upper())
-    if named is not None:
-        return named
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise SettingsError(
-            f"{option}: {text!r} is no command_status; give 0x58, 88 or ESME_RTHROTTLED."
-        ) from None
-
-
-def mix(text: str, *, option: str) -> dict[str, float]:
-    """Reads `delivered=90,failed=10`; the numbers are weights."""
-    weights: dict[str, float] = {}
-    for pair in text.split(","):
-        name, _, weight = pair.partition("=")
-        try:
-            weights[name.strip()] = float(weight)
-        except ValueError:
-            raise SettingsError(f"{option}: give name=weight pairs, not {pair!r}.") from None
-    return weights
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One simulated SMSC. Durations are seconds, fail and no_answer are per cent of submits."""
+    """One simulated SMSC. Durations are seconds, fail and no_answer are per cent of submits.
+
+    `receipts`, `receipt_style` and `mo_format` are words of `menus`, `fault` the texts of `faults`.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -104,11 +64,12 @@ class Settings:
     mix: Mapping[str, float] = field(default_factory=lambda: {"delivered": 100.0})
     magic: bool = False
     seed: int | None = None
-    receipts: Receipts = "final"
+    receipts: str = "final"
     receipt_delay: Span = _SOON
-    receipt_style: ReceiptStyle = "text"
+    receipt_style: str = "text"
     id_style: IdStyle = "decimal"
     receipt_id_style: ReceiptIdStyle = "same"
+    receipt_tlv_id_style: TlvIdStyle = "as-text"
     receipt_bind: ReceiptBind = "any"
     deliver_window: int = 100
 
@@ -117,6 +78,9 @@ class Settings:
     mo_to: str = "38080"
     mo_rate: float = 1.0
     mo_count: int | None = None
+    mo_format: str = "auto"
+
+    fault: tuple[str, ...] = ()
 
     control_port: int | None = None
     stats_every: float | None = None
@@ -127,12 +91,14 @@ class Settings:
     def __post_init__(self) -> None:
         self._check_choices()
         self._check_numbers()
+        self._check_words()
+        faults.Faults(self.fault)
         if unknown := set(self.mix) - set(OUTCOMES):
             raise SettingsError(f"mix: {min(unknown)!r} is none of {', '.join(OUTCOMES)}.")
         if not sum(self.mix.values()) > 0 or min(self.mix.values()) < 0:
             raise SettingsError("mix: weights may not be negative, and one must be above 0.")
-        if self.id_style == "uuid" and self.receipt_id_style not in {"same", "upper"}:
-            raise SettingsError("receipt_id_style: a uuid can only be reported as same or upper.")
+        if self.id_style == "uuid" and {self.receipt_id_style, self.receipt_tlv_id_style} - _FOR_UUIDS:
+            raise SettingsError("receipt_id_style: a uuid can only be reported as same, upper or prefixed.")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise SettingsError("tls_cert, tls_key: give both or neither.")
 
@@ -145,6 +111,22 @@ class Settings:
                     f"{each.name}: {getattr(self, each.name)!r} is none of {', '.join(allowed)}."
                 )
 
+    def _check_words(self) -> None:
+        for name, menu in _MENUS.items():
+            try:
+                menus.words(getattr(self, name), menu)
+            except ValueError as error:
+                raise SettingsError(f"{name}: {error}") from None
+        if self.mo is not None:
+            self._check_text(self.mo)
+
+    def _check_text(self, text: str) -> None:
+        words = menus.words(self.mo_format, menus.MO_FORMAT)
+        try:
+            texts.bodies(sender=self.mo_from, recipient=self.mo_to, text=text, words=words)
+        except (ValueError, errors.SmppError) as error:
+            raise SettingsError(f"mo, mo_from, mo_to, mo_format: {error}") from None
+
     def _check_numbers(self) -> None:
         for name, low, high in _BOUNDS:
             value = getattr(self, name)
@@ -152,7 +134,13 @@ class Settings:
                 raise SettingsError(f"{name}: {value} is not between {low} and {high}.")
 
 
-_CHOICES: Final = (Receipts, ReceiptStyle, IdStyle, ReceiptIdStyle, ReceiptBind, WindowOver)
+_CHOICES: Final = (IdStyle, ReceiptIdStyle, TlvIdStyle, ReceiptBind, WindowOver)
+_FOR_UUIDS: Final = {"as-text", "same", "upper", "prefixed"}
+_MENUS: Final = {
+    "receipts": menus.RECEIPTS,
+    "receipt_style": menus.RECEIPT_STYLE,
+    "mo_format": menus.MO_FORMAT,
+}
 _BOUNDS: Final = (
     ("port", 0, 65535),
     ("control_port", 0, 65535),

@@ -9,14 +9,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from smpp_bind import pdu
-from smpp_bind.simulator import mo
+from smpp_bind.simulator import menus, mo, texts, unasked
 from smpp_bind.simulator.acceptance import Acceptance
-from smpp_bind.simulator.accounts import Accounts
+from smpp_bind.simulator.accounts import Account, Accounts
+from smpp_bind.simulator.reading import SettingsError
 from smpp_bind.simulator.session import Session
-from smpp_bind.simulator.settings import Settings, SettingsError
+from smpp_bind.simulator.settings import Settings
 from smpp_bind.simulator.stats import Stats
 
 _UNBIND_TIMEOUT: Final = 2.0
+_OUTBIND_TIMEOUT: Final = 5.0
+_KINDS: Final = {
+    pdu.BIND_TRANSMITTER: "transmitter",
+    pdu.BIND_RECEIVER: "receiver",
+    pdu.BIND_TRANSCEIVER: "transceiver",
+}
 
 
 class Smsc:
@@ -33,6 +40,7 @@ class Smsc:
         self.acceptance = Acceptance(
             settings=settings, loop=loop, stats=self.stats, accounts=self.accounts, flush=self.flush
         )
+        self._mo_format = menus.words(settings.mo_format, menus.MO_FORMAT)
         self._traffic = mo.Traffic(
             settings=settings, loop=loop, inject=self.inject_mo, ready=self._can_deliver
         )
@@ -41,6 +49,7 @@ class Smsc:
         self._last_gone: asyncio.Event | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._relisten: asyncio.Task[None] | None = None
+        self._outbound: asyncio.Task[None] | None = None
         self._tls = _tls_context(settings)
 
     async def start(self) -> None:
@@ -54,8 +63,9 @@ class Smsc:
 
     async def stop(self) -> None:
         """Unbinds every client, gives them two seconds, and closes."""
-        if self._relisten is not None:
-            self._relisten.cancel()
+        for task in (self._relisten, self._outbound):
+            if task is not None:
+                task.cancel()
         if self._server is not None:
             self._server.close()
         self._resume()
@@ -81,16 +91,59 @@ class Smsc:
         record = self.acceptance.record
         if record.wanted:
             found |= {"distinct": record.distinct, "duplicates": record.duplicates}
+        if struck := self.acceptance.faults.struck():
+            found["faults"] = struck
         return found
 
     # What it may be told to do.
 
-    def inject_mo(self, sender: str, recipient: str, text: str) -> int:
-        """Sends a text to the next account that can receive, or the first to bind; answers its parts."""
-        bodies = mo.bodies(sender=sender, recipient=recipient, text=text)
-        self.accounts.give(bodies)
+    def inject_mo(self, sender: str, recipient: str, text: str, *, words: str | None = None) -> int:
+        """Sends a text to the next account that can receive, or the first to bind; answers the number of
+        deliver_sm that this takes. `words` of menus.MO_FORMAT take the place of the settings'; raises
+        ValueError when they or the text cannot be.
+        """
+        chosen = self._mo_format if words is None else menus.words(words, menus.MO_FORMAT)
+        return self.deliver(*texts.bodies(sender=sender, recipient=recipient, text=text, words=chosen))
+
+    def deliver(self, command: int, bodies: list[bytes]) -> int:
+        """Sends bodies of deliver_sm or data_sm as they are."""
+        self.accounts.give(bodies, command=command)
         self.flush()
         return len(bodies)
+
+    def act(self, name: str) -> int:
+        """Does one of `unasked.ACTIONS` on every bound connection; answers how many."""
+        return self._on_all(unasked.ACTIONS[name].do)
+
+    def send(self, octets: bytes) -> int:
+        """Writes `octets` to every bound connection; answers how many."""
+        return self._on_all(lambda session: session.send(octets))
+
+    def _on_all(self, do: Callable[[Session], None]) -> int:
+        bound = [session for session in self._sessions if session.account is not None]
+        for session in bound:
+            do(session)
+        self.flush()
+        return len(bound)
+
+    def outbind(self, host: str, port: int) -> None:
+        """Connects to a client that listens, and asks it to bind; what fails is counted as `outbinds_failed`."""
+        self._outbound = self.loop.create_task(self._outbind(host, port))
+
+    async def _outbind(self, host: str, port: int) -> None:
+        settings = self.settings
+        try:
+            async with asyncio.timeout(_OUTBIND_TIMEOUT):
+                _, session = await self.loop.create_connection(lambda: Session(self), host, port)
+        except (OSError, TimeoutError):
+            self.stats.outbinds_failed += 1
+            return
+        body = unasked.outbind(
+            system_id=settings.system_id or "SMSC", password=settings.password or "password"
+        )
+        session.request(pdu.OUTBIND, body)
+        self.stats.outbinds += 1
+        self.flush()
 
     def pause(self, seconds: float) -> None:
         """Falls silent: connections stay open, nothing is read or written."""
@@ -134,31 +187,47 @@ class Smsc:
         if self.paused:
             session.set_reading(on=False)
 
-    def bind(self, session: Session, command: int, asked: pdu.Bind) -> int:
-        """The command_status of a bind; on ESME_ROK the session is one of its account's."""
+    def bind(self, session: Session, command: int, asked: pdu.Bind) -> tuple[int, dict[str, Any]]:
+        """The command_status of a bind, and the faults that struck it; on ESME_ROK the session is one of its
+        account's.
+        """
         settings = self.settings
         if session.account is not None:
-            return pdu.ESME_RALYBND
+            return pdu.ESME_RALYBND, {}
         if settings.system_id is not None and asked.system_id != settings.system_id:
-            return pdu.ESME_RINVSYSID
+            return pdu.ESME_RINVSYSID, {}
         if settings.password is not None and asked.password != settings.password:
-            return pdu.ESME_RINVPASWD
+            return pdu.ESME_RINVPASWD, {}
         account = self.accounts.of(asked.system_id)
-        if settings.max_binds is not None and len(account.sessions) >= settings.max_binds:
-            return pdu.ESME_RALYBND
+        bound = len(account.sessions)
+        if settings.max_binds is not None and bound >= settings.max_binds:
+            return pdu.ESME_RALYBND, {}
+        if self.loop.time() < account.closed_until:
+            return pdu.ESME_RALYBND, {}
+        struck = self.acceptance.faults.at_bind(kind=_KINDS[command], bound=bound)
+        if "refuse-bind" in struck:
+            return int(struck["refuse-bind"]), struck
+        if "no-bind-answer" in struck:
+            return pdu.ESME_ROK, struck
+        self._bound(session, account, command)
+        return pdu.ESME_ROK, struck
+
+    def _bound(self, session: Session, account: Account, command: int) -> None:
         self.stats.binds += 1
         session.bound(account, command)
         if session.can_receive:
             self.accounts.claim(account)
             self._traffic.start()
-        return pdu.ESME_ROK
 
     def lost(self, session: Session) -> None:
         self._sessions.discard(session)
         if self._last_gone is not None and not self._sessions:
             self._last_gone.set()
-        if session.account is not None:
-            self.accounts.take_back(session, session.account)
+        account = session.account
+        if account is not None:
+            if session.lingers:
+                account.closed_until = self.loop.time() + session.lingers
+            self.accounts.take_back(session, account)
         self.flush()
 
     def flush(self) -> None:

@@ -26,6 +26,8 @@ class Stats:
         self.mo_dropped = 0
         self.connections = 0
         self.binds = 0
+        self.outbinds = 0
+        self.outbinds_failed = 0
         self._started = self._since = time.monotonic()
         self._submits_then = 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from smpp_bind import encoding, errors, pdu
+from smpp_bind import decoding, errors, pdu
 
 REGISTERED_ALWAYS = 1
 REGISTERED_ON_FAILURE = 2
@@ -24,7 +24,7 @@ class Submit(NamedTuple):
     registered_delivery: int
     data_coding: int
     message: bytes
-    part: encoding.Place | None
+    part: decoding.Place | None
 
     @property
     def recipient(self) -> bytes:
@@ -51,7 +51,7 @@ def read_submit_sm(body: bytes) -> Submit:
     message, part = body[start:end], None
     if esm_class & pdu.ESM_CLASS_UDHI or end < len(body):
         sm = pdu.decode_short_message(body)
-        message, part = sm.message, encoding.place_of(sm)
+        message, part = sm.message, decoding.place_of(sm)
     return Submit(
         body[service + 1 : source + 1],
         body[source + 1 : destination + 1],
@@ -78,5 +78,5 @@ def read_data_sm(body: bytes) -> Submit:
         sm.registered_delivery,
         sm.data_coding,
         sm.message,
-        encoding.place_of(sm),
+        decoding.place_of(sm),
     )

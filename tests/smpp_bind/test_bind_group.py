@@ -8,66 +8,12 @@ import time
 import pytest
 
 from smpp_bind import bind as binds
-from smpp_bind import connection, pdu
-from smpp_bind.bind import Answer, BindGroup, BindSettings, Submit
+from smpp_bind import io_thread, pauses, pdu
+from smpp_bind.group import Answer, BindGroup, Submit
+from smpp_bind.settings import BindSettings
+from tests.fakes import bind_owner
+from tests.fakes.bind_owner import body, settings, submits
 from tests.fakes.smsc import Smsc
-
-
-class Owner:
-    """What a group told, and ways to wait for it."""
-
-    def __init__(self):
-        self.answers = []
-        self.delivered = []
-        self.throttled = []
-        self.states = []
-        self.changed = threading.Condition()
-
-    def take(self, kept):
-        def callback(news):
-            with self.changed:
-                kept.extend(news) if isinstance(news, list) else kept.append(news)
-                self.changed.notify_all()
-
-        return callback
-
-    def wait(self, condition, seconds=5.0):
-        with self.changed:
-            assert self.changed.wait_for(condition, seconds), "waited in vain"
-
-    def outcomes(self):
-        return {answer.token: answer.status for answer in self.answers}
-
-
-def body(number):
-    return pdu.encode_short_message_body(pdu.ShortMessage(destination=f"{number:08}", message=b"hello"))
-
-
-def submits(numbers, not_before=0.0):
-    return [Submit(number, body(number), not_before) for number in numbers]
-
-
-def settings(smsc, **changes):
-    values = {
-        "host": smsc.host,
-        "port": smsc.port,
-        "system_id": "me",
-        "password": "pw",
-        "window": 10,
-        "reconnect_min_seconds": 0.05,
-        "reconnect_max_seconds": 0.1,
-        "unbind_timeout": 0.5,
-        **changes,
-    }
-    return BindSettings(**values)
-
-
-@pytest.fixture
-def io():
-    thread = connection.IoThread()
-    thread.start()
-    yield thread
-    thread.stop()
 
 
 @pytest.fixture
@@ -77,30 +23,9 @@ def smsc():
 
 
 @pytest.fixture
-def start(io):
-    """Starts a group and, unless told otherwise, waits until all its binds are bound."""
-    groups = []
-
-    def start(*each, wait=True):
-        owner = Owner()
-        group = BindGroup(
-            io,
-            each,
-            name="test",
-            on_answers=owner.take(owner.answers),
-            on_delivered=owner.take(owner.delivered),
-            on_throttled=owner.take(owner.throttled),
-            on_state=owner.take(owner.states),
-        )
-        groups.append(group)
-        group.start()
-        if wait:
-            owner.wait(lambda: owner.states and owner.states[-1].bound == len(each))
-        return group, owner
-
-    yield start
-    for group in groups:
-        group.stop(2)
+def start():
+    with bind_owner.groups() as made:
+        yield made
 
 
 def seen(smsc):
@@ -220,7 +145,7 @@ def throttling(status, *, after, seconds):
 
 @pytest.mark.parametrize("status", [pdu.ESME_RTHROTTLED, pdu.ESME_RMSGQFUL])
 def test_it_pauses_when_throttled_and_repeats_in_order(smsc, start, monkeypatch, status):
-    monkeypatch.setattr(binds, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(pauses, "FIRST", 0.2)
     smsc.statuses = throttling(status, after=5, seconds=0.1)
     group, owner = start(settings(smsc, window=10))
     group.submit(submits(range(30)))
@@ -233,8 +158,8 @@ def test_it_pauses_when_throttled_and_repeats_in_order(smsc, start, monkeypatch,
 
 
 def test_it_pauses_longer_each_time_until_something_goes_through(smsc, start, monkeypatch):
-    monkeypatch.setattr(binds, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(binds, "LONGEST_PAUSE", 0.15)
+    monkeypatch.setattr(pauses, "FIRST", 0.05)
+    monkeypatch.setattr(pauses, "LONGEST", 0.15)
     smsc.statuses = itertools.chain([0x58] * 4, [0], [0x58], itertools.repeat(0))
     group, owner = start(settings(smsc, window=1))
     group.submit(submits(range(3)))
@@ -309,7 +234,7 @@ def test_it_reports_a_submit_that_is_never_answered(smsc, start):
     assert group.state().bound == 1
 
 
-def test_it_waits_for_an_smsc_that_is_not_there_yet(io, start):
+def test_it_waits_for_an_smsc_that_is_not_there_yet(start):
     with Smsc() as placeholder:
         port = placeholder.port
     elsewhere = BindSettings(
@@ -331,17 +256,18 @@ def test_it_waits_for_an_smsc_that_is_not_there_yet(io, start):
         group.stop()
 
 
-def test_it_says_why_a_bind_was_refused_and_tries_again(smsc, start):
+def test_it_says_why_a_bind_was_refused_and_tries_again(smsc, start, monkeypatch):
+    monkeypatch.setattr(binds, "WRONG_SECONDS", 0.1)
     smsc.bind_status = pdu.ESME_RINVPASWD
     group, owner = start(settings(smsc), wait=False)
     smsc.wait(lambda: len(smsc.binds_seen) >= 2)
-    assert group.state().last_error == "bind refused: ESME_RINVPASWD"
+    assert group.state().last_error == "bind refused: ESME_RINVPASWD, check the password"
     smsc.bind_status = 0
     owner.wait(lambda: owner.states[-1].bound == 1)
 
 
 def test_it_leaves_the_smsc_time_when_it_says_already_bound(smsc, start, monkeypatch):
-    monkeypatch.setattr(binds, "ALREADY_BOUND_SECONDS", 0.3)
+    monkeypatch.setattr(binds, "TAKEN_SECONDS", 0.3)
     smsc.bind_status = pdu.ESME_RALYBND
     start(settings(smsc), wait=False)
     smsc.wait(lambda: len(smsc.binds_seen) >= 2)
@@ -428,13 +354,15 @@ def test_it_stops_while_it_connects_and_waits(smsc, start):
     assert group.stop(1)
 
 
-def test_it_goes_on_when_its_owner_fails(io, smsc, caplog):
+def test_it_goes_on_when_its_owner_fails(smsc, caplog):
     done = threading.Event()
 
     def fail(answers):
         done.set()
         raise ValueError("owner")
 
+    io = io_thread.IoThread()
+    io.start()
     group = BindGroup(io, [settings(smsc)], on_answers=fail, on_delivered=print)
     group.start()
     group.submit(submits([1]))
@@ -443,6 +371,7 @@ def test_it_goes_on_when_its_owner_fails(io, smsc, caplog):
     group.submit(submits([2]))
     assert done.wait(3)
     assert group.stop()
+    io.stop()
     assert "smpp_bind_callback_failed" in caplog.text
 
 

@@ -12,6 +12,8 @@ import sys
 import pytest
 
 from smpp_bind import pdu
+from smpp_bind.simulator.faults import CONDITIONS, KINDS
+from smpp_bind.simulator.menus import MO_FORMAT, RECEIPT_STYLE, RECEIPTS
 from tests.fakes.esme import Client
 
 MODULE = [sys.executable, "-m", "smpp_bind.simulator"]
@@ -85,7 +87,7 @@ def test_it_takes_orders_on_standard_input(start):
         assert process.order("stats")["bound"] == 1
         assert process.order("pause soon") == {
             "ok": False,
-            "error": "Give a number of seconds, not 'soon'.",
+            "error": "pause: give a number of seconds, not 'soon'.",
         }
         assert "Unknown order 'dance'" in process.order("dance")["error"]
         assert process.order("close") == {"ok": True, "connections": 1}
@@ -137,6 +139,10 @@ def test_it_prints_its_counters(start):
         (["--receipt-style", "prose"], "receipt_style: 'prose' is none of"),
         (["--tls-cert", "/none", "--tls-key", "/none"], "tls_cert, tls_key: "),
         (["--record", "/none/such"], "/none/such"),
+        (["--fault", "dance"], "fault: there is no fault 'dance'; there are refuse, "),
+        (["--fault", "refuse@every=x"], "fault: 'x' is not a whole number above 0"),
+        (["--receipts", "none,final"], "receipts: none and final exclude each other"),
+        (["--mo", "text", "--mo-format", "binary"], "mo, mo_from, mo_to, mo_format: non-hexadecimal"),
         (["--sideways"], "--sideways"),
     ],
 )
@@ -160,9 +166,32 @@ def test_it_refuses_a_port_that_is_taken(start):
         assert process.popen.wait(5) == 1
 
 
-def test_it_explains_every_option(start):
-    process = start(MODULE, "--help")
+def test_it_takes_several_faults_and_counts_their_strikes(start):
+    faults = ("refuse:0x0B@every=2", "refuse:0x14@first=1")
+    process = start(
+        MODULE,
+        "--json",
+        "--stats-every",
+        "0.1",
+        *(f"--fault={each}" for each in faults),
+        "--receipts",
+        "none",
+    )
+    with Client(process.port()) as esme:
+        esme.bind()
+        assert [esme.submitted().status for _ in range(3)] == [0x14, 0x0B, 0]
+        while (stats := json.loads(process.line()))["submits"] < 3:
+            pass
+    assert stats["faults"] == dict.fromkeys(faults, 1)
+    assert (stats["refused"], stats["throttled"]) == (1, 1)
+
+
+@pytest.mark.parametrize("command", [MODULE, COMMAND])
+def test_it_explains_every_option_and_every_word(start, command):
+    process = start(command, "--help")
     text = process.popen.stdout.read()
     assert process.popen.wait(5) == 0
     assert "--receipt-bind" in text
+    for name in (*KINDS, *CONDITIONS, *RECEIPTS, *RECEIPT_STYLE, *MO_FORMAT):
+        assert re.search(rf"^  {name} +\w", text, re.MULTILINE), name
     assert "MO" not in re.findall(r"--mo\b(.*)", text)[0]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from smpp_bind import dlr, encoding, pdu, simulator
+from smpp_bind import decoding, dlr, pdu, simulator
 from smpp_bind.simulator import Settings, Span
 from tests.fakes.esme import Client
 
@@ -288,7 +288,7 @@ def test_it_sends_texts_from_handsets(smsc, client):
     assert running.inject_mo("+33600000001", "38080", "STOP €") == 1
     found = esme.receipt().sm
     assert (found.source, found.source_ton, found.destination) == ("33600000001", 1, "38080")
-    assert (found.data_coding, encoding.text_of(found)) == (0, "STOP €")
+    assert (found.data_coding, decoding.text_of(found)) == (0, "STOP €")
 
 
 @pytest.mark.parametrize("text", ["long " * 60, "Привет, это длинный текст. " * 8])
@@ -298,22 +298,22 @@ def test_it_sends_long_texts_in_parts(smsc, client, text):
     count = running.inject_mo("33600000001", "38080", text)
     parts = [esme.receipt().sm for _ in range(count)]
     assert count > 1
-    assert [encoding.place_of(part)[1:] for part in parts] == [(count, n) for n in range(1, count + 1)]
-    assert "".join(encoding.text_of(part) for part in parts) == text
+    assert [decoding.place_of(part)[1:] for part in parts] == [(count, n) for n in range(1, count + 1)]
+    assert "".join(decoding.text_of(part) for part in parts) == text
 
 
 def test_it_keeps_a_text_until_somebody_binds(smsc, client):
     running = smsc()
     running.inject_mo("33600000001", "38080", "hello")
     client(running, bind=pdu.BIND_TRANSMITTER)
-    assert encoding.text_of(client(running, bind=pdu.BIND_RECEIVER).receipt().sm) == "hello"
+    assert decoding.text_of(client(running, bind=pdu.BIND_RECEIVER).receipt().sm) == "hello"
 
 
 def test_it_sends_a_flow_of_texts(smsc, client):
     running = smsc(mo="again", mo_rate=100, mo_count=20)
     esme = client(running)
     began = time.monotonic()
-    assert {encoding.text_of(esme.receipt().sm) for _ in range(20)} == {"again"}
+    assert {decoding.text_of(esme.receipt().sm) for _ in range(20)} == {"again"}
     assert 0.1 < time.monotonic() - began < 1
     assert esme.hears_nothing(0.05)
     assert running.stats()["mo_acknowledged"] == 20

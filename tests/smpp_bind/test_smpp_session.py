@@ -5,17 +5,18 @@ import random
 import pytest
 
 from smpp_bind import errors, framing, pdu, protocol
-from smpp_bind.protocol import (
+from smpp_bind.events import (
     Answered,
+    AnsweredLate,
     BindRefused,
-    BindSettings,
     Bound,
     Dead,
     Delivered,
     OutcomeUnknown,
-    State,
     Unbound,
 )
+from smpp_bind.protocol import State
+from smpp_bind.settings import BindSettings
 from smpp_bind.window import LAST_SEQUENCE
 
 BODY = pdu.encode_short_message_body(pdu.ShortMessage(destination="14155550101", message=b"hello"))
@@ -171,7 +172,7 @@ def test_it_reports_a_submit_whose_answer_does_not_come():
     session.submit("b", BODY, 20)
     assert session.next_tick() == 70
     assert session.tick(70) == [OutcomeUnknown("a", 10, "response_timeout")]
-    assert session.receive_data(id_resp(2, "late"), 71) == []
+    assert session.receive_data(id_resp(2, "late") * 2, 71) == [AnsweredLate("a", 0, "late", 10)]
     assert session.in_flight == 1
 
 

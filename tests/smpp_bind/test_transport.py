@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from routing.contract import Inbound, OperatorSettings, Outbound, Receipt, ReceiptState, Verdict
-from smpp_bind import simulator
+from smpp_bind import pdu, simulator
 from smpp_bind.simulator import Span
 from smpp_bind.transport import SmppTransport
 
@@ -23,17 +23,21 @@ class Sink:
             self.arrived.put(each)
         transport.acknowledge(arrived)
 
+    def late(self, transport, outcomes) -> None:
+        for each in outcomes:
+            self.arrived.put(each)
+
     def changed(self) -> None:
         pass
 
 
 @contextlib.contextmanager
-def bound(*, id_mode="as_is", rate=None, account=None, **settings):
+def bound(*, rate=None, account=None, **settings):
     """A transport bound to a simulator of these settings."""
     smsc = simulator.start_in_thread(simulator.Settings(port=0, **settings))
     wanted = {"host": "127.0.0.1", "port": smsc.port, "system_id": "esme", "window": 20}
     wanted |= {"reconnect_min_seconds": 0.05, "reconnect_max_seconds": 0.2} | (account or {})
-    transport = SmppTransport(OperatorSettings(7, "one", "sms", rate, wanted, id_mode))
+    transport = SmppTransport(OperatorSettings(7, "one", "sms", rate, wanted))
     sink = Sink()
     transport.start(sink=sink)
     try:
@@ -149,12 +153,8 @@ def test_it_reads_every_style_of_receipt(style):
         assert (receipt.remote_id, receipt.state) == (outcome.remote_ids[0], ReceiptState.DELIVERED)
 
 
-@pytest.mark.parametrize(
-    ("answers_in", "reports_in", "id_mode"),
-    [("decimal", "hex", "hex_to_decimal"), ("hex", "decimal", "decimal_to_hex"), ("hex", "upper", "as_is")],
-)
-def test_it_matches_ids_by_the_operators_rule(answers_in, reports_in, id_mode):
-    with bound(id_mode=id_mode, id_style=answers_in, receipt_id_style=reports_in) as (transport, _smsc, sink):
+def test_it_tells_ids_by_their_digits_whatever_their_case():
+    with bound(id_style="hex", receipt_id_style="upper") as (transport, _smsc, sink):
         (outcome,) = Answers(transport, [outbound()]).next(1)
         assert sink.arrived.get(timeout=3).remote_id == outcome.remote_ids[0]
 
@@ -180,6 +180,17 @@ def test_it_hands_on_what_handsets_send():
         arrived = sink.arrived.get(timeout=3)
         assert isinstance(arrived, Inbound)
         assert (arrived.sender, arrived.recipient, arrived.text) == ("33612345678", "38080", "Grüße ✓")
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "octets", "text"),
+    [("gsm", b"\x05 \x00", "é @"), ("latin1", b"\xe9 @", "é @"), ("ucs2", b"\x04\x36", "ж")],
+)
+def test_it_reads_what_handsets_send_by_the_operators_default_alphabet(alphabet, octets, text):
+    with bound(account={"default_alphabet": alphabet}) as (_transport, smsc, sink):
+        sm = pdu.ShortMessage(source="33612345678", destination="38080", message=octets)
+        smsc.order(f"mo-raw {pdu.encode_short_message_body(sm).hex()}")
+        assert sink.arrived.get(timeout=3).text == text
 
 
 def test_it_binds_a_pair_and_takes_receipts_on_the_receiver():
