@@ -104,16 +104,22 @@ class HttpTransport:
         self._gone = threading.Event()
 
     def request(self, message: Outbound) -> Request:
-        """What to send for a message.
-
-        Raises:
-            UnsendableError: the operator cannot be sent it.
-        """
+        """What to send for a message; raises :class:`UnsendableError` where the operator cannot be sent it."""
         raise NotImplementedError
 
     def read(self, answer: Answer) -> Reading:
         """What an answer means."""
         raise NotImplementedError
+
+    def ids(self, request: Request) -> tuple[str, ...]:
+        """The ids that the operator will report a message under, where they are ours."""
+        return ()
+
+    async def converse(self, message: Outbound, request: Request, client: Client) -> tuple[Answer, Reading]:
+        """Send a message's request: the answer that settles it, and what that means; raises as
+        :meth:`Client.send` does, of the message. What is to be asked first is asked here, on the loop."""
+        answer = await client.send(request)
+        return answer, self.read(answer)
 
     def start(self, *, sink: Sink) -> None:
         self._sink = sink
@@ -308,21 +314,20 @@ class HttpTransport:
             return
         assert self._client is not None
         try:
-            answer = await self._client.send(request)
-            reading = self.read(answer)
+            answer, reading = await self.converse(message, request, self._client)
         except NotSentError as error:
             self._put_back(item)
             self._go_down(str(error))
         except NoAnswerError as error:
             self._last_error = str(error)
-            self._end(item, Reading(Meaning.UNKNOWN, code="NO_ANSWER"))
+            self._end(item, Reading(Meaning.UNKNOWN, self.ids(request), code="NO_ANSWER"))
         except asyncio.CancelledError:
-            self._end(item, Reading(Meaning.UNKNOWN, code="STOPPED"))
+            self._end(item, Reading(Meaning.UNKNOWN, self.ids(request), code="STOPPED"))
             raise
         except Exception:
             # A window must not lose a place, nor a message its outcome, to what nobody thought of.
             log.exception("submit.failed", message_id=str(message.message_id))
-            self._end(item, Reading(Meaning.UNKNOWN, code="FAILED"))
+            self._end(item, Reading(Meaning.UNKNOWN, self.ids(request), code="FAILED"))
         else:
             self._heed(item, answer, reading, began)
 

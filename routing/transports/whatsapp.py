@@ -5,15 +5,16 @@ Beside those of every HTTP operator (:mod:`routing.transports.http_engine`), wit
 
     phone_number_id  required     the business number's, from the app's dashboard
     url              https://graph.facebook.com/v23.0
-    business_account_id  none     whose templates `manage.py sync_templates` reads
+    business_account_id  none     whose templates are read, by `manage.py sync_templates` and by the relay
+    sync_templates_minutes  60    the relay reads them so often; 0 is never
     language         en           of a template whose message names none
     preview_url      false        show a preview of a text's first link
     template_components  {}       by a template's name, what it has beside its body: a list of components in Meta's
                                   form, with places as in :mod:`routing.transports.http_template`
     errors           {}           codes → meanings, as of :mod:`routing.transports.http_generic`, before those here
 
-``secrets``: ``token``, a system user's; what comes back is :mod:`routing.transports.whatsapp_intake`'s. A template's
-variables are its body's parameters: by number where all are numbers, else by name.
+``secrets``: ``token``, a system user's; what comes back is :mod:`routing.transports.whatsapp_intake`'s, what a
+template's variables make :mod:`routing.transports.whatsapp_components`'s.
 """
 
 import re
@@ -22,7 +23,15 @@ from typing import Any
 import msgspec
 
 from routing.contract import OperatorSettings, Outbound
-from routing.transports import http_answers, http_rules, http_template, whatsapp_intake, whatsapp_templates
+from routing.transports import (
+    http_answers,
+    http_rules,
+    http_template,
+    whatsapp_components,
+    whatsapp_intake,
+    whatsapp_sync,
+    whatsapp_templates,
+)
 from routing.transports.http_answers import Meaning, Reading
 from routing.transports.http_client import Answer, Request
 from routing.transports.http_engine import HttpTransport, UnsendableError
@@ -44,7 +53,8 @@ ERRORS: dict[str, tuple[Meaning, str | None]] = {
     **{str(code): (Meaning.THROTTLED, None) for code in (4, 80007, 130429)},
     # Too many to this handset, or of this number for now; theirs to mend.
     **{str(code): (Meaning.TEMPORARY, None) for code in (2, 131016, 131048, 131056, 133004)},
-    "131026": (Meaning.PERMANENT, "INVALID_RECIPIENT"),
+    "131026": (Meaning.PERMANENT, "RECIPIENT_NOT_REACHABLE"),
+    "131047": (Meaning.PERMANENT, "TEMPLATE_REQUIRED"),
     "131021": (Meaning.PERMANENT, "INVALID_RECIPIENT"),
     "131030": (Meaning.PERMANENT, "INVALID_RECIPIENT"),
 }
@@ -67,6 +77,7 @@ class WhatsAppTransport(HttpTransport):
         self._components = _components(reader)
         self._errors = ERRORS | http_rules.errors(reader)
         whatsapp_templates.account_id(reader)
+        whatsapp_sync.minutes(reader)
         whatsapp_intake.read(reader)
         reader.done()
 
@@ -104,10 +115,8 @@ class WhatsAppTransport(HttpTransport):
         return {"type": "text", "text": {"preview_url": self._preview, "body": message.text}}
 
     def _template(self, asked: dict[str, Any], message: Outbound) -> dict[str, Any]:
-        components = http_template.filled(self._components.get(asked["name"], []), message)
-        parameters = _parameters(asked.get("variables") or {})
-        if parameters:
-            components = [*components, {"type": "body", "parameters": parameters}]
+        fixed = http_template.filled(self._components.get(asked["name"], []), message)
+        components = whatsapp_components.of(asked.get("variables") or {}, fixed=fixed)
         made: dict[str, Any] = {
             "name": asked["name"],
             "language": {"code": (asked.get("language") or self._language).replace("-", "_")},
@@ -115,18 +124,14 @@ class WhatsAppTransport(HttpTransport):
         return made | ({"components": components} if components else {})
 
 
-def _parameters(variables: dict[str, Any]) -> list[dict[str, Any]]:
-    """A body's parameters: positional ones in order, named ones by name."""
-    if all(name.isdecimal() for name in variables):
-        return [{"type": "text", "text": str(variables[name])} for name in sorted(variables, key=int)]
-    return [{"type": "text", "parameter_name": name, "text": str(v)} for name, v in variables.items()]
-
-
 def _media(media: dict[str, Any]) -> dict[str, Any]:
+    """A file at a URL, or that was uploaded before."""
     kind = media["type"]
-    shown = {"link": media["url"]}
+    shown = {"id": media["id"]} if media.get("id") else {"link": media["url"]}
     if media.get("caption") and kind in _CAPTIONED:
         shown["caption"] = media["caption"]
+    if media.get("filename") and kind == "document":
+        shown["filename"] = media["filename"]
     return {"type": kind, kind: shown}
 
 

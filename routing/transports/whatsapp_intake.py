@@ -23,9 +23,18 @@ STATES = {
     "sent": ReceiptState.ENROUTE,
     "delivered": ReceiptState.DELIVERED,
     "read": ReceiptState.READ,
+    # A voice message.
+    "played": ReceiptState.READ,
     "failed": ReceiptState.UNDELIVERABLE,
 }
 _CODE = Path("errors[0].code", setting="")
+# What of a failure our clients are told; what is not here is undeliverable.
+ERROR_CODES = {
+    "131021": "INVALID_RECIPIENT",
+    "131026": "RECIPIENT_NOT_REACHABLE",
+    "131030": "INVALID_RECIPIENT",
+    "131047": "TEMPLATE_REQUIRED",
+}
 # What a handset shows of a message that is no text.
 _TEXTS = tuple(
     Path(source, setting="")
@@ -34,6 +43,7 @@ _TEXTS = tuple(
         "button.text",
         "interactive.button_reply.title",
         "interactive.list_reply.title",
+        "interactive.nfm_reply.body",
         "image.caption",
         "video.caption",
         "document.caption",
@@ -53,7 +63,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class EventMap:
+class WhatsAppMap:
     """One operator's."""
 
     operator: OperatorSettings
@@ -61,6 +71,11 @@ class EventMap:
     number_id: str
     verify_token: str
     reply: str = ""
+
+    @property
+    def app(self) -> str:
+        """What the numbers of one app have in common."""
+        return self.door.token
 
     def challenge(self, query: Mapping[str, str]) -> str | None:
         """What to answer when Meta asks whether the URL is ours; None when it does not show the token."""
@@ -70,6 +85,14 @@ class EventMap:
         if not hmac.compare_digest(shown.encode(), self.verify_token.encode()):
             return None
         return query.get("hub.challenge", "")[:200]
+
+    def greeting(self, document: Any) -> str | None:
+        """Meta asks by a GET: see :meth:`challenge`."""
+        return None
+
+    def events(self, document: Any) -> list[Event]:
+        """The statuses and messages in a post; changes of other kinds are left out."""
+        return list(_events(document))
 
     def read(self, event: Event, now: datetime) -> Receipt | Inbound:
         """A status as a receipt, a message as one.
@@ -88,6 +111,7 @@ class EventMap:
             state=STATES.get(status, ReceiptState.UNKNOWN),
             occurred_at=now,
             code=(f"{status}:{code}" if code else status)[: http_rules.LONGEST_CODE],
+            error_code=ERROR_CODES.get(code or "") if status == "failed" else None,
             raw=_raw(event, "doneAt"),
         )
 
@@ -105,8 +129,7 @@ class EventMap:
         )
 
 
-def events(document: Any) -> Iterator[Event]:
-    """The statuses and messages in a post; changes of other kinds are left out."""
+def _events(document: Any) -> Iterator[Event]:
     for change in Path("entry.*.changes.*.value", setting="").objects(document):
         about = change.get("metadata")
         about = about if isinstance(about, dict) else {}
@@ -117,7 +140,7 @@ def events(document: Any) -> Iterator[Event]:
                 yield Event(str(about.get("phone_number_id", "")), f"+{digits}", kind, item)
 
 
-def read(reader: Reader) -> EventMap:
+def read(reader: Reader) -> WhatsAppMap:
     """The map in an operator's settings.
 
     Raises:
@@ -125,7 +148,7 @@ def read(reader: Reader) -> EventMap:
     """
     secret = reader.secret("app_secret")
     door = Door(auth="hmac", header="X-Hub-Signature-256", username="", digest="sha256", token=secret)
-    return EventMap(reader.operator, door, number_id(reader), reader.secret("verify_token"))
+    return WhatsAppMap(reader.operator, door, number_id(reader), reader.secret("verify_token"))
 
 
 def number_id(reader: Reader) -> str:

@@ -9,13 +9,16 @@ from datetime import datetime
 from typing import Any
 
 import requests
-from django.db import transaction
+import structlog
+from django.db import connection, transaction
 
 from routing.contract import OperatorSettings
 from routing.errors import OperatorSettingsError, RoutingError
 from routing.models import OperatorTemplate
 from routing.transports.http_paths import Path
 from routing.transports.http_settings import Reader
+
+log = structlog.get_logger(__name__)
 
 URL = "https://graph.facebook.com/v23.0"
 PAGE = 100
@@ -25,6 +28,8 @@ TIMEOUT_SECONDS = 20.0
 # For all pages.
 DEADLINE_SECONDS = 120.0
 _FIELDS = "id,name,language,category,status,components"
+_TOLD = ("name", "language", "status")
+_LOCK = 0x77617470
 _AFTER, _NEXT = Path("paging.cursors.after", setting=""), Path("paging.next", setting="")
 
 
@@ -60,9 +65,17 @@ def synchronise(*, operator: OperatorSettings, now: datetime) -> int:
     token = reader.secret("token", "the Cloud API")
     url = f"{reader.url('url', URL).rstrip('/')}/{account}/message_templates"
     rows = {(row.name, row.language): row for row in _rows(operator.id, url, token, now)}
+    known = OperatorTemplate.objects.filter(operator_id=operator.id)
     with transaction.atomic():
-        OperatorTemplate.objects.filter(operator_id=operator.id).delete()
+        with connection.cursor() as cursor:
+            # A relay and a person may read them at the same moment.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, operator.id])
+        before = {(name, language): told for name, language, told in known.values_list(*_TOLD)}
+        known.delete()
         OperatorTemplate.objects.bulk_create(rows.values())
+    for key, row in rows.items():
+        if before.get(key, row.status) != row.status:
+            log.info("template.changed", operator=operator.slug, template=str(row), status=row.status)
     return len(rows)
 
 
