@@ -120,6 +120,7 @@ TRANSPORTS = {
     "smpp": "smpp_bind.transport.SmppTransport",
     "http": "routing.transports.http_generic.HttpGenericTransport",
     "whatsapp": "routing.transports.whatsapp.WhatsAppTransport",
+    "rcs": "routing.transports.rcs.RcsTransport",
     "simulator": "routing.transports.simulator.SimulatorTransport",
     "sandbox": "routing.transports.sandbox.SandboxTransport",
 }

@@ -12,11 +12,12 @@ class RoutingConfig(AppConfig):
     def ready(self) -> None:
         from gateway import sealing
         from gateway.hooks import hooks
-        from routing import selection
+        from routing import fallbacks, selection
         from routing.models import Operator
 
         hooks.route = selection.lanes
         hooks.explain = selection.explain
+        hooks.begin_with_fallback = fallbacks.begin
         sealing.register(model=Operator, column="secrets", context=sealing.CONTEXT_OPERATOR_SECRETS)
         post_migrate.connect(keep_sandbox, sender=self)
 

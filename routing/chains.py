@@ -36,6 +36,8 @@ class Chain:
     expires_at: datetime | None
     step: int
     tag: str | None
+    priority: int
+    send_at: datetime | None
     content: dict[str, Any] | None
     steps: list[dict[str, Any]]
 
@@ -59,7 +61,7 @@ class Step(NamedTuple):
 
 _CHAINS = """
 SELECT id, tenant_id, status, channel, recipient, sender, text, encoding, parts, expires_at, fallback_step,
-       metadata->>'tag', content, fallback
+       metadata->>'tag', priority, send_at, content, fallback
 FROM gateway_message
 WHERE id = ANY(%s::uuid[]) AND id BETWEEN %s AND %s AND fallback IS NOT NULL
 ORDER BY id
@@ -110,7 +112,9 @@ def _resolved(chain: Chain, number: int, senders: dict[UUID, str | None]) -> lis
         log.info("fallback.step_refused", message=str(chain.message_id), step=number, reason=problem.code)
         return []
     sender = entry.get("from") or senders[chain.message_id]
-    request = RouteRequest(chain.tenant_id, channel, chain.recipient, sender, resolved.parts, chain.tag)
+    request = RouteRequest(
+        chain.tenant_id, channel, chain.recipient, sender, resolved.parts, chain.tag, chain.priority
+    )
     return [(chain.message_id, Step(number, request, resolved, selection.NO_ROUTE))]
 
 

@@ -34,7 +34,15 @@ NO_RECEIPTS = "no receipts"
 
 # Refusals that are about the message: any operator may say so, and the one that does works.
 OF_THE_MESSAGE = frozenset(
-    {"INVALID_RECIPIENT", "INVALID_SENDER", "UNENCODABLE", "PARTLY_REJECTED_BY_OPERATOR"}
+    {
+        "INVALID_RECIPIENT",
+        "INVALID_SENDER",
+        "METADATA_INVALID",
+        "PARTLY_REJECTED_BY_OPERATOR",
+        "RECIPIENT_NOT_REACHABLE",
+        "TEMPLATE_REQUIRED",
+        "UNENCODABLE",
+    }
 )
 
 _lock = threading.Lock()

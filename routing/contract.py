@@ -68,7 +68,11 @@ class ReceiptState(StrEnum):
 
 @dataclass(slots=True)
 class Receipt:
-    """What an operator says of a part it accepted. ``handle`` is the transport's own, to acknowledge it."""
+    """What an operator says of a part it accepted. ``handle`` is the transport's own, to acknowledge it.
+
+    ``remote_id`` is as the operator writes it in receipts, its case and padding folded: the operator's id mode is
+    applied later. ``other_ids`` are further ids that the same receipt bears.
+    """
 
     operator_id: int
     remote_id: str
@@ -78,6 +82,7 @@ class Receipt:
     error_code: str | None = None
     raw: dict[str, Any] = field(default_factory=dict)
     handle: Any = None
+    other_ids: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -126,6 +131,9 @@ class Sink(Protocol):
 
     def receipts(self, transport: "Transport", arrived: Sequence[Receipt | Inbound]) -> None: ...
 
+    def late(self, transport: "Transport", outcomes: "Sequence[Outcome]") -> None:
+        """Acceptances of messages whose outcome had been reported as unknown."""
+
     def changed(self) -> None:
         """Its state is another than before."""
 
@@ -138,7 +146,7 @@ class Transport(Protocol):
 
     def submit(self, messages: Sequence[Outbound], on_outcomes: Callable[[list[Outcome]], None]) -> None:
         """Send in order. Each message gets exactly one outcome, in batches, from any thread; or it is given
-        back by :meth:`withdraw`."""
+        back by :meth:`withdraw`. An acceptance that comes after UNKNOWN goes to the sink's ``late``."""
 
     def withdraw(self, delivery_ids: Sequence[UUID]) -> list[UUID]:
         """Take back what has not been written to the operator; returns what was taken back."""

@@ -7,7 +7,7 @@ the transport works; a worker that dies there leaves rows whose lease runs out (
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ from gateway import arrays, events, lifecycle, statuses
 from gateway.events import Note
 from gateway.lifecycle import Move
 from gateway.statuses import Status
-from routing import chains, circuit, failover, fallbacks, receipts
+from routing import chains, circuit, failover, fallbacks, receipts, selection
 from routing.contract import Outbound, Outcome, Verdict
 from routing.fallbacks import Failure
 
@@ -29,6 +29,8 @@ HOLD_SECONDS = 60
 # kills the link, and must not keep the others from it.
 PATIENT_TRIES = 3
 SLOWEST_RETRY_SECONDS = 300
+# What an operator has put off for so long is refused: the longest validity that a message may ask for.
+LONGEST_RETRY_SECONDS = 172_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ SELECT id, tenant_id, channel, recipient, sender, text, content, parts, metadata
        NOT exempt AND EXISTS (SELECT FROM gateway_optout o
                               WHERE o.tenant_id = m.tenant_id AND o.phone = m.recipient
                                 AND (o.sender = '' OR lower(ltrim(o.sender, '+')) = lower(ltrim(m.sender, '+')))),
-       CASE WHEN fallback IS NOT NULL THEN fallback_step END
+       CASE WHEN fallback IS NOT NULL THEN fallback_step END, priority
 FROM gateway_message m WHERE id = ANY(%s::uuid[]) AND id BETWEEN %s AND %s
 ORDER BY priority, coalesce(send_at, created_at), id
 """
@@ -62,7 +64,7 @@ def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int
 
     A message at a later step of its fallback chain that is ``sent`` already stays so. A row that another task has
     taken, a message that was cancelled meanwhile, one whose validity is over and one whose recipient has opted out
-    are left out; the last two become ``expired`` and ``rejected``.
+    are left out; the last two become ``expired`` and ``rejected``. One whose operator is in its quiet hours waits on.
 
     Returns:
         The messages to send, in order, by operator id. Committed.
@@ -73,7 +75,7 @@ def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int
         if not deliveries:
             return {}
         cursor.execute(_CONTENT, [arrays.uuids(deliveries), min(deliveries), max(deliveries)])
-        rows = cursor.fetchall()
+        rows = _awake(cursor.fetchall(), deliveries, worker, now)
         ends = {row[0]: end for row in rows if (end := _end(row, now)) is not None}
         sending = lifecycle.move(
             moves=[Move(row[0], Status.SENDING, now) for row in rows if row[0] not in ends]
@@ -91,6 +93,23 @@ def take(*, delivery_ids: Sequence[str], worker: str, now: datetime) -> dict[int
             key, operator_id = deliveries[row[0]]
             chosen[operator_id].append(_outbound(key, row))
     return chosen
+
+
+def _awake(
+    rows: list[tuple[Any, ...]], deliveries: dict[UUID, tuple[UUID, int]], worker: str, now: datetime
+) -> list[tuple[Any, ...]]:
+    """The rows whose operators take them now; the others' deliveries go, and their messages to wait for a route."""
+    routes = selection.table()
+    if not routes.hushes:
+        return rows
+    resting = {row[0] for row in rows if routes.rests(deliveries[row[0]][1], row[3], row[12])}
+    if not resting:
+        return rows
+    gone = {key: deliveries.pop(key)[0] for key in resting}
+    give_back(
+        delivery_ids=list(gone.values()), message_ids=list(gone), worker=worker, now=now, lane=selection.LATER
+    )
+    return [row for row in rows if row[0] not in resting]
 
 
 def _end(row: Sequence[Any], now: datetime) -> Move | None:
@@ -167,29 +186,19 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
         return
     circuit.count(operator_id=carrier.operator_id, outcomes=outcomes)
     with transaction.atomic():
-        again: list[Outcome] = []
-        ended: list[Outcome] = []
+        outcomes = _given_up(outcomes)
         onward = failover.elsewhere(
             operator_id=carrier.operator_id,
             worker=carrier.worker,
             outcomes=outcomes,
             now=outcomes[0].occurred_at,
         )
+        again: list[Outcome] = []
+        ended: list[Outcome] = []
         for outcome in outcomes:
             is_over = not _waits_again(carrier, outcome) and outcome.delivery_id not in onward
             (ended if is_over else again).append(outcome)
-        steps = _finish(carrier, ended)
-        told = [outcome for outcome in ended if outcome.delivery_id in steps]
-        late = [o for o in ended if o.delivery_id not in steps and o.verdict is Verdict.ACCEPTED]
-        if late:
-            _stop_waiting({outcome.message_id for outcome in late})
-        _accept(carrier, told, late, steps)
-        refused = [outcome for outcome in told if outcome.verdict is Verdict.REFUSED]
-        if refused:
-            failures = [Failure(_refusal(carrier, o), steps[o.delivery_id]) for o in refused]
-            fallbacks.fail(failures=failures, now=refused[0].occurred_at)
-        receipts.expect(operator_id=carrier.operator_id, outcomes=told, steps=steps)
-        receipts.expect(operator_id=carrier.operator_id, outcomes=late, known=True)
+        _conclude(carrier, ended)
         if again:
             give_back(
                 delivery_ids=[outcome.delivery_id for outcome in again],
@@ -200,6 +209,39 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
                 onward=onward,
             )
             events.note(notes=[_passed_on(carrier, o) for o in again if o.delivery_id in onward])
+
+
+def _conclude(carrier: Carrier, ended: Sequence[Outcome]) -> None:
+    """Write what came of deliveries that are over with this operator."""
+    steps = _finish(carrier, ended)
+    told = [outcome for outcome in ended if outcome.delivery_id in steps]
+    late = [o for o in ended if o.delivery_id not in steps and o.verdict is Verdict.ACCEPTED]
+    if late:
+        _stop_waiting({outcome.message_id for outcome in late})
+    _accept(carrier, told, late, steps)
+    refused = [outcome for outcome in told if outcome.verdict is Verdict.REFUSED]
+    if refused:
+        failures = [Failure(_refusal(carrier, o), steps[o.delivery_id]) for o in refused]
+        fallbacks.fail(failures=failures, now=refused[0].occurred_at)
+    receipts.expect(operator_id=carrier.operator_id, outcomes=told, steps=steps)
+    receipts.expect(operator_id=carrier.operator_id, outcomes=late, known=True)
+
+
+_TOO_LONG = """
+SELECT id FROM routing_delivery
+WHERE id = ANY(%s::uuid[]) AND attempts >= %s AND due_at < now() - %s * interval '1 second'
+"""
+
+
+def _given_up(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """The outcomes; what an operator puts off and has put off for days it has refused."""
+    put_off = [outcome.delivery_id for outcome in outcomes if outcome.verdict is Verdict.RETRY]
+    if not put_off:
+        return outcomes
+    with connection.cursor() as cursor:
+        cursor.execute(_TOO_LONG, [arrays.uuids(put_off), PATIENT_TRIES, LONGEST_RETRY_SECONDS])
+        tired = {key for (key,) in cursor.fetchall()}
+    return [replace(o, verdict=Verdict.REFUSED) if o.delivery_id in tired else o for o in outcomes]
 
 
 def _passed_on(carrier: Carrier, outcome: Outcome) -> Note:
@@ -291,7 +333,7 @@ WITH gone AS (
 )
 INSERT INTO gateway_duemessage (message_id, tenant_id, lane, priority, due_at, expires_at, channel, recipient,
                                 sender, parts, attempts, refused_by)
-SELECT g.message_id, g.tenant_id, coalesce(n.lane, g.operator_id), g.priority,
+SELECT g.message_id, g.tenant_id, coalesce(n.lane, %(lane)s, g.operator_id), g.priority,
        CASE WHEN %(tried)s AND n.lane IS NULL AND g.attempts >= %(patient)s
             THEN now() + least(2 ^ g.attempts, %(slowest)s) * interval '1 second' ELSE g.due_at END,
        m.expires_at, m.channel, m.recipient, m.sender, g.parts,
@@ -319,11 +361,13 @@ def give_back(
     now: datetime,
     tried: bool = False,
     onward: Mapping[UUID, int] = _NOWHERE,
+    lane: int | None = None,
 ) -> None:
     """Let messages wait again, at their old place; those that ended meanwhile just lose their delivery.
 
     ``worker``: who has them in hand, None when nobody took them yet. ``tried``: the operator may have seen them.
-    ``onward``: the next operators of those that this one refused, by delivery id.
+    ``onward``: the next operators of those that this one refused, by delivery id. ``lane``: where the others wait;
+    None is for the same operator.
     """
     if not delivery_ids:
         return
@@ -347,5 +391,6 @@ def give_back(
                 "slowest": SLOWEST_RETRY_SECONDS,
                 "onward": arrays.uuids(onward),
                 "lanes": arrays.numbers(onward.values()),
+                "lane": lane,
             },
         )

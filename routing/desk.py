@@ -2,19 +2,19 @@
 
 One desk a process. It watches the operators' table, so that what an administrator adds or changes takes effect
 without a restart; it reports each operator's state about once a second; and it writes receipts in batches, each
-acknowledged to the operator only after its commit.
+acknowledged to the operator only after its commit. Of an operator that it has no bind to, while other processes
+have, it takes no tasks.
 """
 
-import contextlib
 import os
 import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -22,10 +22,11 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection
 from django.utils.module_loading import import_string
 
-from routing import arrivals, delivery, journal, limits, operators, receipts
-from routing.contract import Inbound, OperatorSettings, Receipt, Transport
+from routing import arrivals, bind_slots, delivery, journal, limits, operators, receipts
+from routing.contract import Inbound, OperatorSettings, Outcome, Receipt, Transport
 from routing.delivery import Carrier
 from routing.errors import OperatorDown, RoutingError, UnknownTransport
+from routing.hands import Hand, Hands
 from routing.journal import Journal
 from routing.models import Operator
 from routing.transports.broken import BrokenTransport
@@ -47,6 +48,9 @@ class Desk:
         self._serves = serves
         self._on_queues = on_queues
         self._open: dict[int, _Open] = {}
+        self._slots = bind_slots.Slots()
+        # Operators whose transport is being closed here: their binds and slots are still in use.
+        self._closing: dict[int, threading.Thread] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._arrived: queue.SimpleQueue[tuple[Transport, Sequence[Receipt | Inbound]] | None] = (
@@ -54,14 +58,16 @@ class Desk:
         )
         self._busy = 0
         self._idle = threading.Condition()
-        self._held: list[Collection[UUID]] = []
         self.journal = Journal(folder=settings.JOURNAL_FOLDER, worker=self.worker)
+        self.hands = Hands(journal=self.journal, stopping=self.stopping, on_behind=self._tell_queues)
+        self._telling = threading.Lock()
         self._threads = [
             threading.Thread(target=self._watch, name="operators", daemon=True),
             threading.Thread(target=self._write_receipts, name="receipts", daemon=True),
         ]
 
     def start(self) -> None:
+        self.hands.start()
         for thread in self._threads:
             thread.start()
 
@@ -71,28 +77,33 @@ class Desk:
         self._wake.set()
         with self._idle:
             self._idle.wait_for(lambda: self._busy == 0, timeout=DRAIN_SECONDS)
+        self.hands.look()
+        self.hands.settle(seconds=DRAIN_SECONDS)
         with self._lock:
             opened = list(self._open.values())
         for each in opened:
             each.transport.stop(deadline=5.0)
+        self.hands.stop()
         self._arrived.put(None)
         for thread in self._threads:
             thread.join(timeout=5.0)
+        for thread in list(self._closing.values()):
+            thread.join(timeout=5.0)
+        self._slots.close()
         self.journal.close()
         operators.forget(worker=self.worker)
 
-    def transport(self, operator_id: int) -> tuple[OperatorSettings, Transport, Carrier]:
-        """The live transport of an operator.
+    def hand(self, operator_id: int) -> Hand:
+        """What to give an operator's messages to.
 
         Raises:
-            OperatorDown: this process has none: switched off, wrongly set up, or not its to serve.
+            OperatorDown: this process has no transport: switched off, wrongly set up, or not its to serve.
         """
         with self._lock:
             each = self._open.get(operator_id)
         if each is None or self.stopping.is_set():
             raise OperatorDown(f"No transport for operator {operator_id} here.")
-        carrier = Carrier(operator_id, each.settings.slug, self.worker, each.retries_unknown)
-        return each.settings, each.transport, carrier
+        return each.hand
 
     def __enter__(self) -> Self:
         """Counts a task, so that stopping waits for it."""
@@ -105,20 +116,15 @@ class Desk:
             self._busy -= 1
             self._idle.notify_all()
 
-    @contextlib.contextmanager
-    def holding(self, delivery_ids: Collection[UUID]) -> Iterator[None]:
-        """Keep the leases of these deliveries; the collection shrinks as they end."""
-        with self._lock:
-            self._held.append(delivery_ids)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held = [each for each in self._held if each is not delivery_ids]
-
     def receipts(self, transport: Transport, arrived: Sequence[Receipt | Inbound]) -> None:
         """The transports' sink: cheap, from any thread."""
         self._arrived.put((transport, arrived))
+
+    def late(self, transport: Transport, outcomes: Sequence[Outcome]) -> None:
+        """Acceptances of what had been reported as unknown: cheap, from any thread."""
+        hand = self.hands.of(transport)
+        if hand is not None:
+            hand.answered(outcomes)
 
     def changed(self) -> None:
         """A bind went up or down: report now, not at the next second."""
@@ -132,6 +138,7 @@ class Desk:
                 replayed = replayed or self._replay()
                 self._reload()
                 self._report()
+                self._tell_queues()
             except DatabaseError:
                 log.warning("desk.database_away", exc_info=True)
                 connection.close()
@@ -155,40 +162,75 @@ class Desk:
         return True
 
     def _reload(self) -> None:
-        """Open, reopen and close transports until they are what the table says."""
+        """Open, reopen and close transports until they are what the table, and the slots, say."""
         wanted = {row.pk: row for row in Operator.objects.filter(active=True) if self._is_ours(row.slug)}
+        binds = self._binds(wanted)
         with self._lock:
             known = dict(self._open)
         for operator_id, each in known.items():
             row = wanted.get(operator_id)
-            if row is None or row.updated_at != each.stamp:
+            if row is None or row.updated_at != each.stamp or binds.get(operator_id) != each.binds:
                 self._close(operator_id)
         for operator_id, row in wanted.items():
-            if operator_id not in self._open:
-                self._start(row)
-        self._on_queues({row.queue for row in wanted.values()})
+            # One that is still saying goodbye has the binds that its successor wants.
+            if operator_id not in self._open and operator_id not in self._closing:
+                self._start(row, binds.get(operator_id))
 
     def _is_ours(self, slug: str) -> bool:
         return self._serves is None or slug in self._serves
 
-    def _start(self, row: Operator) -> None:
+    def _binds(self, wanted: Mapping[int, Operator]) -> dict[int, int]:
+        """How many binds this process may open to each operator that allows so many over all processes."""
+        self._closing = {key: thread for key, thread in self._closing.items() if thread.is_alive()}
+        wishes = {key: wish for key, row in wanted.items() if (wish := bind_slots.wish_of(row)) is not None}
+        return self._slots.hold(wishes=wishes, keep=self._closing)
+
+    def _tell_queues(self) -> None:
+        with self._telling:
+            self._on_queues(self._queues())
+
+    def _queues(self) -> set[str]:
+        """The queues to take tasks from: what this process can not carry, or not soon, another had better take."""
+        with self._lock:
+            states = {key: each.transport.state().up for key, each in self._open.items()}
+            queues = {key: each.queue for key, each in self._open.items() if not each.hand.is_behind()}
+        if not all(states.values()):
+            for operator_id in operators.up_elsewhere(worker=self.worker):
+                if not states.get(operator_id, True):
+                    queues.pop(operator_id, None)
+        return set(queues.values())
+
+    def _start(self, row: Operator, binds: int | None) -> None:
         try:
-            each = _Open(row)
+            each = _Open(row, binds)
         except RoutingError as error:
             # Said once a change, not once a second.
             log.exception("operator.settings_refused", operator=row.slug, reason=str(error))
-            each = _Open(row, BrokenTransport(str(error)))
+            each = _Open(row, binds, BrokenTransport(str(error)))
+        each.hand = self.hands.open(
+            settings=each.settings,
+            transport=each.transport,
+            carrier=Carrier(row.pk, each.settings.slug, self.worker, each.retries_unknown),
+        )
         with self._lock:
             self._open[row.pk] = each
         each.transport.start(sink=self)
-        log.info("operator.opened", operator=row.slug)
+        log.info("operator.opened", operator=row.slug, binds=binds)
 
     def _close(self, operator_id: int) -> None:
         with self._lock:
             each = self._open.pop(operator_id)
         # Draining takes seconds; the other operators' news must not wait for it.
-        threading.Thread(target=each.transport.stop, kwargs={"deadline": 5.0}, daemon=True).start()
+        thread = threading.Thread(target=self._end, args=[each], daemon=True)
+        self._closing[operator_id] = thread
+        thread.start()
         log.info("operator.closed", operator=each.settings.slug)
+
+    def _end(self, each: "_Open") -> None:
+        each.transport.stop(deadline=5.0)
+        each.hand.close()
+        # Its slots may be used for a new one.
+        self._wake.set()
 
     def _report(self) -> None:
         with self._lock:
@@ -199,8 +241,7 @@ class Desk:
                 # The other workers' next reservations start after the pause, too.
                 limits.push_back(operator_id=key, delay=state.paused_until - now)
         operators.report(worker=self.worker, states=states)
-        with self._lock:
-            held = [key for keys in self._held for key in tuple(keys)]
+        held = self.hands.held()
         if held:
             delivery.renew(delivery_ids=held, worker=self.worker)
 
@@ -265,13 +306,27 @@ def _record(came: Sequence[Receipt], slugs: dict[int, str]) -> None:
 
 
 class _Open:
-    """A transport that is open, and the row it was opened from."""
+    """A transport that is open, and the row it was opened from.
 
-    def __init__(self, row: Operator, transport: Transport | None = None) -> None:
+    ``binds`` is how many it may have here; None where nobody counts.
+    """
+
+    def __init__(self, row: Operator, binds: int | None, transport: Transport | None = None) -> None:
         self.settings = operators.settings_of(row)
         self.stamp = row.updated_at
+        self.queue = row.queue
+        self.binds = binds
         self.retries_unknown = row.on_unknown_outcome == Operator.UnknownOutcome.RETRY
-        self.transport = transport or make(row.transport, self.settings)
+        self.transport = transport or self._made(row)
+        self.hand: Hand
+
+    def _made(self, row: Operator) -> Transport:
+        if self.binds is None:
+            return make(row.transport, self.settings)
+        if self.binds == 0:
+            return BrokenTransport("Other processes have all the binds that max_binds allows.")
+        allowed = self.settings.settings | {"binds": self.binds}
+        return make(row.transport, replace(self.settings, settings=allowed))
 
 
 def make(kind: str, of: OperatorSettings) -> Transport:

@@ -1,6 +1,7 @@
 """Messages that go on to another operator: what one has refused, and what waits for one that does not work."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,14 +18,18 @@ from routing.operators import Standing
 from routing.ranking import LATER, NO_ROUTE, SANDBOX_OPERATOR_ID, Table
 
 # Refusals that another operator would repeat, or of a message that has gone out in part.
-FINAL = frozenset({"INVALID_RECIPIENT", "PARTLY_REJECTED_BY_OPERATOR", "RECIPIENT_OPTED_OUT"})
+FINAL = frozenset(
+    {"INVALID_RECIPIENT", "PARTLY_REJECTED_BY_OPERATOR", "RECIPIENT_NOT_REACHABLE", "RECIPIENT_OPTED_OUT"}
+)
 # Rows looked at by one statement, and the longest that one look at a lane takes.
 CHUNK = 2000
 LOOK_SECONDS = 0.5
+AGAIN_SECONDS = 60.0
 
 
 _REFUSED = """
-SELECT d.id, m.tenant_id, m.channel, m.recipient, m.sender, m.parts, m.metadata->>'tag', d.refused_by
+SELECT d.id, m.tenant_id, m.channel, m.recipient, m.sender, m.parts, m.metadata->>'tag', m.priority,
+       d.refused_by
 FROM routing_delivery d JOIN gateway_message m ON m.id = d.message_id
 WHERE d.id = ANY(%(ids)s::uuid[]) AND d.worker = %(worker)s
   AND m.id = ANY(%(messages)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
@@ -66,7 +71,7 @@ def elsewhere(
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Queue:
     """What a tenant has waiting in a lane, of one priority."""
 
@@ -107,13 +112,17 @@ _START: _Place = ("-infinity", UUID(int=0))
 class Walk:
     """Goes through what waits in lanes, and remembers where it is: a look may take too long, and go on later.
 
-    It begins again at the end of a lane; one that goes ``once`` only does when the routes have changed.
+    A chunk of each queue in turn: one with a million rows does not keep the others waiting.
+    It begins again at the end of a lane; one that goes ``once`` only does when the routes have changed, and every
+    :data:`AGAIN_SECONDS` for rows that came by routes that were read before.
     """
 
     def __init__(self, *, once: bool = False) -> None:
         self._once = once
         self._routes: Table | None = None
+        self._again_at = 0.0
         self._places: dict[Queue, _Place] = {}
+        self._last: Queue | None = None
 
     def relane(
         self,
@@ -133,31 +142,42 @@ class Walk:
             How many rows went to another lane. Committed, chunk by chunk.
         """
         routes = selection.table()
-        if self._once and routes is not self._routes:
+        now = time.monotonic()
+        if self._once and (routes is not self._routes or now >= self._again_at):
             self._places.clear()
             self._routes = routes
-        deadline = time.monotonic() + LOOK_SECONDS
-        moved = 0
-        for queue in queues:
-            usable = {key for key, each in standings.items() if each.trusted}
-            if leave:
-                usable.discard(queue.lane)
+            self._again_at = now + AGAIN_SECONDS
+        trusted = {key for key, each in standings.items() if each.trusted}
+        left: deque[tuple[Queue, set[int]]] = deque()
+        for queue in self._in_turn(queues):
+            usable = trusted - {queue.lane} if leave else trusted
             if queue.lane == LATER or not leave or usable & routes.operators:
-                moved += self._go(queue, routes, usable, older, deadline)
+                left.append((queue, usable))
+        deadline = now + LOOK_SECONDS
+        moved = 0
+        while left and time.monotonic() < deadline:
+            queue, usable = left.popleft()
+            count, is_through = self._go(queue, routes, usable, older)
+            moved += count
+            self._last = queue
+            if not is_through:
+                left.append((queue, usable))
         return moved
 
-    def _go(self, queue: Queue, routes: Table, usable: Collection[int], older: float, deadline: float) -> int:
-        moved = 0
-        while time.monotonic() < deadline:
-            count, rows = _relane(queue, self._places.get(queue, _START), routes, usable, older)
-            moved += count
-            if rows:
-                self._places[queue] = (rows[-1][1], rows[-1][0])
-            if len(rows) < CHUNK:
-                if not self._once:
-                    self._places.pop(queue, None)
-                break
-        return moved
+    def _in_turn(self, queues: Iterable[Queue]) -> list[Queue]:
+        """From the one after that which was looked at last."""
+        last = self._last
+        return sorted(queues, key=lambda queue: (last is not None and queue <= last, queue))
+
+    def _go(self, queue: Queue, routes: Table, usable: Collection[int], older: float) -> tuple[int, bool]:
+        """A chunk of a queue: how many rows went to another lane, and whether that was the last of it."""
+        count, rows = _relane(queue, self._places.get(queue, _START), routes, usable, older)
+        if rows:
+            self._places[queue] = (rows[-1][1], rows[-1][0])
+        is_through = len(rows) < CHUNK
+        if is_through and not self._once:
+            self._places.pop(queue, None)
+        return count, is_through
 
 
 def _relane(
@@ -200,7 +220,7 @@ def _changed(
     is_usable: Callable[[int], bool] = usable.__contains__
     changed: dict[UUID, int] = {}
     for key, _due_at, channel, recipient, sender, parts, tag, refused_by in rows:
-        request = RouteRequest(queue.tenant_id, channel, recipient, sender, parts, tag)
+        request = RouteRequest(queue.tenant_id, channel, recipient, sender, parts, tag, queue.priority)
         lane = routes.choose(request, usable=is_usable, refused=refused_by)
         # From a lane that works by halves only to one that works.
         if lane not in {queue.lane, NO_ROUTE} and (lane in usable or LATER in {lane, queue.lane}):

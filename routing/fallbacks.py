@@ -72,6 +72,12 @@ def fail(*, failures: Sequence[Failure], now: datetime) -> set[UUID]:
         return gone_on | lifecycle.move(moves=[move for move in present if move.message_id not in gone_on])
 
 
+def begin(message_ids: Sequence[UUID], now: datetime) -> None:
+    """Let messages just stored begin with the first step that has a route: what was asked for first has none."""
+    ends = [Move(key, Status.REJECTED, now, error_code="NO_ROUTE") for key in message_ids]
+    fail(failures=[Failure(end) for end in ends], now=now)
+
+
 _DUE = """
 SELECT message_id FROM gateway_fallbacktimer WHERE due_at <= %s ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
 """
@@ -184,8 +190,8 @@ def _replace(taken: Sequence[tuple[Chain, Step]]) -> None:
 _WAIT = """
 INSERT INTO gateway_duemessage (message_id, tenant_id, lane, priority, due_at, expires_at, channel, recipient,
                                 sender, parts, attempts, refused_by)
-SELECT m.id, m.tenant_id, u.lane, m.priority, now(), m.expires_at, m.channel, m.recipient, m.sender, m.parts, 0,
-       '{}'
+SELECT m.id, m.tenant_id, u.lane, m.priority, greatest(now(), m.send_at), m.expires_at, m.channel, m.recipient,
+       m.sender, m.parts, 0, '{}'
 FROM unnest(%(ids)s::uuid[], %(lanes)s::int[]) AS u(id, lane) JOIN gateway_message m ON m.id = u.id
 WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id BETWEEN %(first)s AND %(last)s
 ON CONFLICT (message_id) DO UPDATE
@@ -228,7 +234,8 @@ def _time(taken: Sequence[tuple[Chain, Step]], now: datetime) -> None:
     for chain, step in taken:
         after = chain.steps[step.number].get("afterSeconds") if step.number < len(chain.steps) else None
         if after is not None:
-            clocks.append((chain.message_id, chain.tenant_id, now + timedelta(seconds=after)))
+            start = now if chain.send_at is None else max(now, chain.send_at)
+            clocks.append((chain.message_id, chain.tenant_id, start + timedelta(seconds=after)))
     timed = {key for key, _tenant, _at in clocks}
     with connection.cursor() as cursor:
         cursor.execute(

@@ -11,7 +11,6 @@ An operator that is switched off may post: its messages of before are on their w
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -34,18 +33,16 @@ from routing import arrivals, operators, receipts
 from routing.contract import Inbound, Receipt
 from routing.errors import OperatorSettingsError
 from routing.models import Operator
-from routing.transports import http_intake, whatsapp_intake
+from routing.transports import http_intake, rcs_intake, whatsapp_intake
+from routing.transports.http_events import EventMap
 from routing.transports.http_intake import FieldMap, Presented, UnreadableError
 from routing.transports.http_settings import Reader
-from routing.transports.whatsapp_intake import EventMap
 
 log = structlog.get_logger(__name__)
 
 REFRESH_SECONDS = 1.0
 # Items stored in one transaction.
 BATCH = 1000
-# Receipts of one message in a post that are taken one after the other; more are taken together.
-MOST_ROUNDS = 5
 # Fields of a form, or of a query.
 MOST_FIELDS = 200
 # Whose idempotency keys handsets' messages are remembered under: no tenant's.
@@ -57,6 +54,7 @@ T = TypeVar("T")
 # How the posts of a kind of operator are read.
 _MAPS: dict[str, Callable[[Reader], FieldMap | EventMap]] = {
     "http": http_intake.read,
+    "rcs": rcs_intake.read,
     "whatsapp": whatsapp_intake.read,
 }
 
@@ -77,8 +75,8 @@ class _Directory:
 
     def sharing(self, found: EventMap) -> dict[str, EventMap]:
         """The operators of the same app, by their numbers' ids."""
-        kin = [m for m in self.maps.values() if isinstance(m, EventMap) and m.door.token == found.door.token]
-        return {each.number_id: each for each in kin}
+        others = [m for m in self.maps.values() if not isinstance(m, FieldMap) and type(m) is type(found)]
+        return {each.number_id: each for each in others if each.app == found.app}
 
     def _refresh(self) -> None:
         rows = {row.slug: row for row in Operator.objects.filter(transport__in=_MAPS)}
@@ -118,7 +116,7 @@ def take_events(request: HttpRequest, slug: str) -> HttpResponse:
     """Both, of an operator that posts them to one place and asks first whether it is ours."""
     if request.method == "GET":
         return _guarded(request, slug, lambda: _challenged(request, slug))
-    return _answered(request, slug, "", _events)
+    return _answered(request, slug, request.GET.get("token", ""), _events)
 
 
 @csrf_exempt
@@ -132,9 +130,13 @@ Take = Callable[[Any, Any, datetime], tuple[int, list[Detail]]]
 
 def _challenged(request: HttpRequest, slug: str) -> HttpResponse:
     found = _directory.find(slug)
-    told = found.challenge(request.GET.dict()) if isinstance(found, EventMap) else None
+    told = None if found is None or isinstance(found, FieldMap) else found.challenge(request.GET.dict())
     if told is None:
         raise errors.Unauthenticated("The operator or its token is not known.")
+    return _plain(told)
+
+
+def _plain(told: str) -> HttpResponse:
     headers = {"X-Content-Type-Options": "nosniff"}
     return HttpResponse(told, content_type="text/plain; charset=utf-8", headers=headers)
 
@@ -167,16 +169,18 @@ def _taken(request: HttpRequest, slug: str, token: str, take: Take) -> HttpRespo
     found = _directory.find(slug)
     if found is None or not found.door.admits(Presented(token, request.headers, signed)):
         raise errors.Unauthenticated("The operator or its secret is not known.")
-    if isinstance(found, EventMap) is not (take is _events):
+    if isinstance(found, FieldMap) is (take is _events):
         raise errors.UnknownPath
     document = _document(request, body) if request.method == "POST" else _fields(query)
+    if not isinstance(found, FieldMap) and (greeting := found.greeting(document)) is not None:
+        return _plain(greeting)
     taken, wrong = take(found, document, datetime.now(tz=UTC))
     if wrong:
         log.warning("intake.unreadable", operator=slug, items=len(wrong), field=wrong[0].field)
     if wrong and not taken:
         raise errors.Invalid(details=wrong[:100])
     if found.reply:
-        return HttpResponse(found.reply, content_type="text/plain; charset=utf-8")
+        return _plain(found.reply)
     told = {"accepted": taken, "ignored": [detail._asdict() for detail in wrong[:100]]}
     return _json(request, told, status=200)
 
@@ -189,23 +193,8 @@ def _receipts(found: FieldMap, document: Any, now: datetime) -> tuple[int, list[
 
 
 def _record(arrived: Sequence[Receipt], slugs: dict[int, str], now: datetime) -> None:
-    for several in _rounds(arrived):
-        for start in range(0, len(several), BATCH):
-            receipts.record(arrived=several[start : start + BATCH], slugs=slugs, now=now)
-
-
-def _rounds(arrived: Sequence[Receipt]) -> list[list[Receipt]]:
-    """In order, but of each message one at a time: that it was read is news after its delivery only."""
-    rounds: list[list[Receipt]] = []
-    seen: Counter[tuple[int, str]] = Counter()
-    for each in arrived:
-        key = (each.operator_id, each.remote_id)
-        place = min(seen[key], MOST_ROUNDS - 1)
-        if place == len(rounds):
-            rounds.append([])
-        rounds[place].append(each)
-        seen[key] += 1
-    return rounds
+    for start in range(0, len(arrived), BATCH):
+        receipts.record(arrived=arrived[start : start + BATCH], slugs=slugs, now=now)
 
 
 def _inbound(found: FieldMap, document: Any, now: datetime) -> tuple[int, list[Detail]]:
@@ -217,9 +206,9 @@ def _inbound(found: FieldMap, document: Any, now: datetime) -> tuple[int, list[D
 
 
 def _events(found: EventMap, document: Any, now: datetime) -> tuple[int, list[Detail]]:
-    """Statuses and messages of any of the app's numbers; those of a number that is nobody's are left out."""
+    """Receipts and messages of any of the app's numbers; those of a number that is nobody's are left out."""
     kin = _directory.sharing(found)
-    told = list(whatsapp_intake.events(document))
+    told = found.events(document)
     ours = [event for event in told if event.number_id in kin]
     if len(ours) < len(told):
         log.warning("intake.nobodys_number", operator=found.operator.slug, items=len(told) - len(ours))
@@ -296,9 +285,8 @@ def _document(request: HttpRequest, body: bytes) -> Any:
 
 def _json_of(body: bytes) -> Any:
     try:
-        document = msgspec.json.decode(body)
-        return http_intake.cleaned(document) if b"\\u0000" in body else document
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return http_intake.document(body)
+    except ValueError as error:
         raise errors.MalformedBody(f"The body is not JSON: {error}.") from error
     except RecursionError as error:
         raise errors.MalformedBody("The body is nested too deeply.") from error

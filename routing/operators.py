@@ -9,7 +9,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 
 from gateway import sealing
-from routing import circuit
+from routing import circuit, quiet
 from routing.contract import OperatorSettings, TransportState
 from routing.models import Operator
 
@@ -79,7 +79,7 @@ def standings(*, fresh: bool = False) -> dict[int, Standing]:
 
 
 # Of an operator's settings what routing itself goes by; its transport does not see them.
-ROUTING_SETTINGS = ("breaker", "no_receipts_minutes", "slow_seconds")
+ROUTING_SETTINGS = ("breaker", "no_receipts_minutes", "slow_seconds", quiet.SETTING)
 
 
 def settings_of(operator: Operator) -> OperatorSettings:
@@ -132,6 +132,19 @@ def report(*, worker: str, states: dict[int, TransportState]) -> None:
                 ],
             },
         )
+
+
+_UP_ELSEWHERE = """
+SELECT DISTINCT operator_id FROM routing_operatorstate
+WHERE up AND worker <> %s AND seen_at > now() - %s * interval '1 second'
+"""
+
+
+def up_elsewhere(*, worker: str) -> set[int]:
+    """The operators that a worker other than this one can send to."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UP_ELSEWHERE, [worker, SILENCE_SECONDS])
+        return {key for (key,) in cursor.fetchall()}
 
 
 def forget(*, worker: str) -> None:

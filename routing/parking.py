@@ -31,11 +31,16 @@ FROM unnest(%(ids)s::uuid[], %(operators)s::int[], %(remote_ids)s::text[], %(rec
 def park(
     *,
     receipts: Sequence[Receipt],
+    keys: Sequence[str],
     settles: Sequence[Settles] = (),
     next_match_at: datetime,
     now: datetime,
 ) -> None:
-    """Keep receipts, to be looked at again; ``settles`` goes with them one by one, where it is given."""
+    """Keep receipts, to be looked at again.
+
+    ``keys``, the ids of their parts where those are right about the operator's ids, and ``settles``, where it is
+    given, go with them one by one.
+    """
     if not receipts:
         return
     with connection.cursor() as cursor:
@@ -44,7 +49,7 @@ def park(
             {
                 "ids": ids.new(len(receipts)),
                 "operators": [receipt.operator_id for receipt in receipts],
-                "remote_ids": [receipt.remote_id for receipt in receipts],
+                "remote_ids": list(keys),
                 "receipts": [Jsonb(_dump(*pair)) for pair in zip_longest(receipts, settles)],
                 "now": now,
                 "next": next_match_at,
@@ -54,6 +59,7 @@ def park(
 
 def _dump(receipt: Receipt, settles: Settles | None) -> dict[str, Any]:
     return {
+        "ids": [receipt.remote_id, *receipt.other_ids],
         "state": receipt.state.value,
         "occurredAt": receipt.occurred_at.isoformat(),
         "code": receipt.code,
@@ -65,13 +71,15 @@ def _dump(receipt: Receipt, settles: Settles | None) -> dict[str, Any]:
 
 
 def load(operator_id: int, remote_id: str, kept: dict[str, Any]) -> Receipt:
-    """A receipt as it came; ``kept`` is the row's JSON."""
+    """A receipt as it came; ``kept`` is the row's JSON, an older one without the ids that it bears."""
+    first, *others = kept.get("ids") or [remote_id]
     return Receipt(
         operator_id=operator_id,
-        remote_id=remote_id,
+        remote_id=first,
         state=ReceiptState(kept["state"]),
         occurred_at=datetime.fromisoformat(kept["occurredAt"]).astimezone(UTC),
         code=kept["code"],
         error_code=kept["errorCode"],
         raw=kept["raw"],
+        other_ids=tuple(others),
     )

@@ -17,17 +17,18 @@ from django.utils.module_loading import import_string
 
 from gateway import sealing
 from gateway.models import Tenant
-from routing import operators, selection, windows
+from routing import id_modes, operators, quiet, selection, windows
 from routing.errors import OperatorSettingsError
 from routing.models import Operator, Route
 
 TRANSPORTS = ("smpp", "http", "whatsapp", "rcs", "simulator")
 CHANNELS = ("sms", "whatsapp", "rcs")
-ID_MODES = ("as_is", "hex_to_decimal", "decimal_to_hex")
+ID_MODES = id_modes.MODES
 
 
 class ProvisioningError(ValueError):
-    """It cannot be added like that; the text says why, ``field`` which of a route's fields it is about."""
+    """It cannot be added like that; the text says why, ``field`` which of a route's or an operator's fields it is
+    about."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -110,24 +111,33 @@ def check(operator: Operator) -> None:
     if operator.channel not in CHANNELS:
         raise ProvisioningError(f"the channel must be one of {', '.join(CHANNELS)}")
     if operator.id_mode not in ID_MODES:
-        raise ProvisioningError(f"the id mode must be one of {', '.join(ID_MODES)}")
+        raise ProvisioningError(f"the id mode must be one of {', '.join(ID_MODES)}", field="id_mode")
     if operator.rate is not None and not 0 < operator.rate < 1e6:
-        raise ProvisioningError("the rate must be above 0, and below 1,000,000, parts per second")
+        raise ProvisioningError(
+            "the rate must be above 0, and below 1,000,000, parts per second", field="rate"
+        )
     _check_routing(operator.settings)
     try:
         import_string(path)(replace(operators.settings_of(operator), id=operator.pk or 0))
     except OperatorSettingsError as error:
-        raise ProvisioningError(str(error)) from error
+        raise ProvisioningError(str(error), field="settings") from error
 
 
 def _check_routing(given: Mapping[str, Any]) -> None:
     """The settings that routing itself goes by, see :data:`routing.operators.ROUTING_SETTINGS`."""
     if type(given.get("breaker", True)) is not bool:
-        raise ProvisioningError("the setting breaker must be true or false")
+        raise ProvisioningError("the setting breaker must be true or false", field="settings")
     for name, least, most in (("no_receipts_minutes", 2, 1440), ("slow_seconds", 1, 86_400)):
         value = given.get(name)
         if value is not None and (type(value) not in {int, float} or not least <= value <= most):
-            raise ProvisioningError(f"the setting {name} must be between {least} and {most}, or null")
+            raise ProvisioningError(
+                f"the setting {name} must be between {least} and {most}, or null", field="settings"
+            )
+    if given.get(quiet.SETTING) is not None:
+        try:
+            quiet.parse(given[quiet.SETTING])
+        except ValueError as error:
+            raise ProvisioningError(f"the setting {error}", field="settings") from error
 
 
 @dataclass(frozen=True, slots=True)

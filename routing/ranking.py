@@ -7,8 +7,9 @@ then the lower cost, an unknown one last: routes of one priority that have costs
 chance decides by weight. Of the ranked routes the first whose operator is usable carries the message, so those
 further down are what it fails over to; while none is usable it belongs to the best, and waits.
 
-A route outside its hours does not count. A message that only such routes match is taken, and waits in no operator's
-lane (:data:`LATER`) until one opens.
+A route outside its hours does not count. Nor does one whose operator is in its quiet hours (:mod:`routing.quiet`),
+and what ranks below it does not either unless an equal is awake or the operator's setting lets it. A message that is
+left with no route is taken, and waits in no operator's lane (:data:`LATER`) until one opens.
 
 Nothing here reads a clock or a table. What a request comes to is remembered for all that look alike to the routes, so
 choosing costs one look-up.
@@ -18,16 +19,18 @@ A sandbox has no routes: whatever it sends goes to the sandbox's operator, which
 
 import itertools
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 
 from gateway import numbers
 from gateway.hooks import RouteRequest
 from gateway.models.tenant import is_sandbox
-from routing import networks, windows
+from routing import networks, quiet, windows
 from routing.networks import Ranges
+from routing.quiet import Hush
 from routing.windows import Window
 
 NO_ROUTE = -1
@@ -37,6 +40,9 @@ LATER = 0
 SANDBOX_OPERATOR_ID = -2
 # Kinds of requests that are remembered.
 _MEMORY = 50_000
+_NONE: Mapping[int, Hush] = MappingProxyType({})
+# What of a request is looked at: the number's beginning, tenant, sender, tag, country, time zones, priority.
+_Key = tuple[str, int | None, str | None, str | None, str, tuple[str, ...], int]
 
 Rank = tuple[int, bool, bool, bool, int, bool, int, Decimal]
 _DEAREST = Decimal("-Infinity")
@@ -93,14 +99,29 @@ def _order(rule: Rule) -> Rank:
 
 
 class _Kind:
-    """What all requests come to that look alike: the open rules in groups of equals, best first."""
+    """What all requests come to that look alike: the open rules in groups of equals, best first.
 
-    __slots__ = ("closed", "draw", "groups", "only")
+    ``hushed``: the operators that are quiet for such requests. ``closed`` are the rules that will count later.
+    """
 
-    def __init__(self, matching: Sequence[Rule], closed: Collection[Rule], down: Collection[int]) -> None:
+    __slots__ = ("closed", "draw", "groups", "hushed", "only")
+
+    def __init__(
+        self,
+        matching: Sequence[Rule],
+        closed: Collection[Rule],
+        down: Collection[int],
+        hushed: Mapping[int, Hush] = _NONE,
+    ) -> None:
         opened = sorted((rule for rule in matching if rule not in closed), key=_order, reverse=True)
         self.groups = [list(group) for _rank, group in itertools.groupby(opened, _order)]
-        self.closed = [rule for rule in matching if rule in closed]
+        self.hushed = hushed
+        if hushed:
+            self.groups = _awake(self.groups, hushed)
+            counting = {rule for group in self.groups for rule in group}
+            self.closed = [rule for rule in matching if rule not in counting]
+        else:
+            self.closed = [rule for rule in matching if rule in closed]
         self.draw = self.best(lambda operator_id: operator_id not in down)
         self.only: int | None = None
         if not self.groups:
@@ -120,10 +141,27 @@ class _Kind:
         return first
 
 
+def _awake(groups: Sequence[list[Rule]], hushed: Mapping[int, Hush]) -> list[list[Rule]]:
+    """The groups without operators that are quiet, as far down as those let others carry what is theirs."""
+    found: list[list[Rule]] = []
+    for group in groups:
+        resting = [hushed[rule.operator_id] for rule in group if rule.operator_id in hushed]
+        if any(hush.elsewhere is False for hush in resting):
+            break
+        if len(resting) < len(group):
+            found.append([rule for rule in group if rule.operator_id not in hushed])
+        elif not found and not all(hush.elsewhere for hush in resting):
+            break
+    return found
+
+
 class _Channel:
     """A channel's rules, and what of a request they look at."""
 
-    def __init__(self, rules: Sequence[Rule], ranges: Ranges) -> None:
+    def __init__(self, rules: Sequence[Rule], ranges: Ranges, hushes: Mapping[int, Hush]) -> None:
+        quiet = [hushes[key] for key in {rule.operator_id for rule in rules} & hushes.keys()]
+        self.by_zone = any(hush.zones is not None for hush in quiet)
+        self.by_priority = any(hush.exempt for hush in quiet)
         self.rules = rules
         self.tenants = {rule.tenant_id for rule in rules}
         self.senders = {rule.sender for rule in rules}
@@ -131,14 +169,14 @@ class _Channel:
         self.by_country = any(rule.country for rule in rules)
         self.by_network = any(rule.network for rule in rules)
         self.depth = max(*(len(rule.prefix) for rule in rules), ranges.depth if self.by_network else 0)
-        self.kinds: dict[tuple[str, int | None, str | None, str | None, str], _Kind] = {}
+        self.kinds: dict[_Key, _Kind] = {}
 
 
 class Table:
     """Rules, ranked for whoever asks. One that leads to the sandbox's operator does not count.
 
     ``at`` is the moment that windows are held against; None is that all are open. ``down``: operators that are passed
-    over unless the caller says which are usable.
+    over unless the caller says which are usable. ``hushes``: the operators that are in their quiet hours.
     """
 
     def __init__(
@@ -148,7 +186,9 @@ class Table:
         ranges: Ranges = networks.NONE,
         at: datetime | None = None,
         down: Collection[int] = (),
+        hushes: Mapping[int, Hush] = _NONE,
     ) -> None:
+        self.hushes = hushes
         self._ranges = ranges
         self._down = frozenset(down)
         given = [rule for rule in rules if rule.operator_id != SANDBOX_OPERATOR_ID]
@@ -156,11 +196,11 @@ class Table:
             rule for rule in given if at is not None and not windows.is_open(rule.windows, at)
         )
         self.operators = frozenset(rule.operator_id for rule in given)
-        # Those that may have what a closed route brought them.
-        self.closing = frozenset(rule.operator_id for rule in self.closed)
+        # Those that may have what a route brought them that is closed now.
+        self.closing = frozenset(rule.operator_id for rule in self.closed) | frozenset(hushes)
         self.asks_for_tags = any(rule.tag for rule in given)
         self._channels = {
-            channel: _Channel([rule for rule in given if rule.channel == channel], ranges)
+            channel: _Channel([rule for rule in given if rule.channel == channel], ranges, hushes)
             for channel in {rule.channel for rule in given}
         }
 
@@ -175,6 +215,8 @@ class Table:
             request.sender if request.sender in channel.senders else None,
             request.tag if request.tag in channel.tags else None,
             numbers.country(recipient) if channel.by_country else "",
+            quiet.zones_of(recipient) if channel.by_zone else (),
+            request.priority if channel.by_priority else 1,
         )
         kind = channel.kinds.get(key)
         if kind is None:
@@ -183,13 +225,31 @@ class Table:
             kind = channel.kinds[key] = self._made(channel, request, key[4])
         return kind
 
-    def _made(self, channel: _Channel, request: RouteRequest, country: str) -> _Kind:
+    def _made(
+        self, channel: _Channel, request: RouteRequest, country: str, refused: Collection[int] = ()
+    ) -> _Kind:
         digits = request.recipient.lstrip("+")
         network = self._ranges.network(digits) if channel.by_network else ""
         matching = [
-            rule for rule in channel.rules if rule.admits(request) and rule.covers(digits, country, network)
+            rule
+            for rule in channel.rules
+            if rule.operator_id not in refused
+            and rule.admits(request)
+            and rule.covers(digits, country, network)
         ]
-        return _Kind(matching, self.closed, self._down)
+        return _Kind(matching, self.closed, self._down, self._hushed(request))
+
+    def _hushed(self, request: RouteRequest) -> dict[int, Hush]:
+        if not self.hushes:
+            return {}
+        return {
+            key: hush for key, hush in self.hushes.items() if hush.holds(request.recipient, request.priority)
+        }
+
+    def rests(self, operator_id: int, recipient: str, priority: int) -> bool:
+        """Whether an operator's quiet hours keep a message from it."""
+        hush = self.hushes.get(operator_id)
+        return hush is not None and hush.holds(recipient, priority)
 
     def groups(self, request: RouteRequest) -> list[list[Rule]]:
         """The matching rules that are open, best first; those of one group are equals, to be told apart by weight."""
@@ -216,6 +276,10 @@ class Table:
             return NO_ROUTE
         if usable is None and not refused:
             return kind.only if kind.only is not None else _weighted(kind.draw, chance)
+        if refused and kind.hushed:
+            # One that it will not go by in any case does not keep the others from it.
+            country = numbers.country(request.recipient)
+            kind = self._made(self._channels[request.channel], request, country, refused)
         best = kind.best(usable or self._is_up, refused)
         if best:
             return _weighted(best, chance)

@@ -3,7 +3,8 @@
 Pieces may come in any order, twice, over several binds and to several workers. They are kept in a table until the set
 is whole; whoever adds to a set holds its advisory lock until the commit, so that exactly one of two workers with the
 last pieces sees all of them. Those of a whole set are kept on, their total negative, as long as a set may wait: a
-piece that comes again then is known. A set that stays incomplete is given up: what is there goes on with gaps marked.
+piece that comes again then is known. A set that stays incomplete is given up: what is there goes on with gaps marked;
+so is one of which a piece comes with another text, as the sender uses the reference for another message.
 
 Sets are told apart as 3GPP TS 23.040 §9.2.3.24.1 has it, by sender, recipient, reference and total; SMPP's SAR alike.
 """
@@ -70,6 +71,13 @@ WHERE NOT EXISTS (
       AND p.number = n.number AND (p.total = n.total OR (p.total = -n.total AND p.text = n.text))
 )
 """
+_OTHERS = """
+SELECT DISTINCT p.operator_id, p.sender, p.recipient, p.reference, p.total
+FROM json_to_recordset(%(pieces)s::json) AS n(
+    operator_id int, sender text, recipient text, reference int, total smallint, number smallint, text text)
+JOIN routing_inboundpart p USING (operator_id, sender, recipient, reference, total, number)
+WHERE p.text <> n.text
+"""
 _SETS = """
 WITH k AS (
     SELECT * FROM json_to_recordset(%(keys)s::json) AS k(
@@ -84,16 +92,43 @@ _GONE = "DELETE FROM routing_inboundpart WHERE id = ANY(%s::bigint[])"
 
 
 def collect(*, pieces: Sequence[Inbound], now: datetime) -> list[Inbound]:
-    """Keep pieces; returns the messages that they make whole. In the caller's transaction."""
-    if not pieces:
-        return []
+    """Keep pieces; returns the messages that they make whole, and what there is of those that they take the reference
+    of. In the caller's transaction.
+    """
+    ended: list[Inbound] = []
+    for several in _rounds(pieces):
+        ended += _collect(several, now)
+    return ended
+
+
+def _rounds(pieces: Sequence[Inbound]) -> list[list[Inbound]]:
+    """In order, but in each only one text of a piece: usually all of them in one."""
+    rounds: list[list[Inbound]] = []
+    texts: dict[tuple[_Key, int], list[str]] = {}
+    for piece in pieces:
+        assert piece.part is not None
+        known = texts.setdefault((_key(piece), piece.part[2]), [])
+        if piece.text not in known:
+            known.append(piece.text)
+        place = known.index(piece.text)
+        if place == len(rounds):
+            rounds.append([])
+        rounds[place].append(piece)
+    return rounds
+
+
+def _collect(pieces: Sequence[Inbound], now: datetime) -> list[Inbound]:
     keys = sorted({_key(piece) for piece in pieces})
+    rows = json.dumps([_row(piece) for piece in pieces])
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [arrays.texts([json.dumps(key) for key in keys])])
-        cursor.execute(_KEEP, {"pieces": json.dumps([_row(piece) for piece in pieces]), "now": now})
+        cursor.execute(_OTHERS, {"pieces": rows})
+        others = _sets(sorted(_Key(*row) for row in cursor.fetchall()))
+        _execute(_GONE, [piece.id for several in others for piece in several])
+        cursor.execute(_KEEP, {"pieces": rows, "now": now})
     whole = [several for several in _sets(keys) if len(several) == several[0].key.total]
     _execute(_WHOLE, [piece.id for several in whole for piece in several])
-    return [_joined(several) for several in whole]
+    return [_joined(several) for several in (*others, *whole)]
 
 
 _OLD = """

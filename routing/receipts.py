@@ -6,7 +6,7 @@ nothing we know. Each is stored (as an event, or parked) before the operator get
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,9 +17,10 @@ from gateway import arrays, events, lifecycle
 from gateway.events import Note
 from gateway.lifecycle import Move
 from gateway.statuses import Status
-from routing import fallbacks, parking
+from routing import fallbacks, matching, parking
 from routing.contract import Outcome, Receipt, ReceiptState, Verdict
 from routing.fallbacks import Failure
+from routing.matching import Matched, Waiting
 from routing.parking import Settles
 
 # What a receipt of a final state makes of its message. What is not here is stored and moves nothing.
@@ -45,18 +46,8 @@ FIRST_MATCH_SECONDS = 0.3
 SLOWEST_MATCH_SECONDS = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
-    """A receipt and the part it is about; ``state`` is what the part had before, ``step`` as in the part."""
-
-    receipt: Receipt
-    part_id: int
-    message_id: UUID
-    parts: int
-    state: str | None
-    step: int | None
-
-
+# Without an answer only an operator that is told the id by us has one.
+_MAY_HAVE_IT = {Verdict.ACCEPTED, Verdict.UNKNOWN}
 _EXPECT = """
 INSERT INTO routing_part (operator_id, remote_id, message_id, tenant_id, number, parts, submitted_at, step)
 SELECT %(operator)s, u.remote_id, u.message_id, m.tenant_id, u.number, u.parts, u.submitted_at,
@@ -90,7 +81,8 @@ def expect(
     steps: Mapping[UUID, int | None] | None = None,
     known: bool = False,
 ) -> None:
-    """Remember the ids under which an operator will report accepted messages; in the answer's transaction.
+    """Remember the ids under which an operator will report messages that it accepted, or may have; in the answer's
+    transaction.
 
     ``steps``: of messages with a fallback chain the step that was accepted, by delivery id; where it is not given it
     counts as an earlier one as soon as there has been one. ``known``: it may have been told before.
@@ -105,7 +97,7 @@ def expect(
             outcome.delivery_id,
         )
         for outcome in outcomes
-        if outcome.verdict is Verdict.ACCEPTED
+        if outcome.verdict in _MAY_HAVE_IT
         for number, remote_id in enumerate(outcome.remote_ids, start=1)
         if remote_id
     ]
@@ -145,37 +137,15 @@ def record(*, arrived: Sequence[Receipt], slugs: dict[int, str], now: datetime) 
         How many found their part.
     """
     with transaction.atomic():
-        matched, unmatched = _match(arrived)
+        matched, unmatched = matching.match(arrived, now=now)
         _apply(matched, slugs, now)
-        parking.park(receipts=unmatched, next_match_at=now + timedelta(seconds=FIRST_MATCH_SECONDS), now=now)
+        parking.park(
+            receipts=unmatched,
+            keys=[matching.key_of(receipt) for receipt in unmatched],
+            next_match_at=now + timedelta(seconds=FIRST_MATCH_SECONDS),
+            now=now,
+        )
     return len(matched)
-
-
-# Operators reuse ids after weeks: the newest part that bears the id is meant. Locked in a fixed order.
-_MATCH = """
-SELECT p.id, p.operator_id, p.remote_id, p.message_id, p.parts, p.state, p.step
-FROM routing_part p
-WHERE p.operator_id = %s AND p.remote_id = ANY(%s::text[])
-ORDER BY p.id
-FOR UPDATE
-"""
-
-
-def _match(arrived: Sequence[Receipt]) -> tuple[list[Matched], list[Receipt]]:
-    found: dict[tuple[int, str], tuple[Any, ...]] = {}
-    with connection.cursor() as cursor:
-        for operator_id in {receipt.operator_id for receipt in arrived}:
-            wanted = list({r.remote_id for r in arrived if r.operator_id == operator_id})
-            cursor.execute(_MATCH, [operator_id, arrays.texts(wanted)])
-            found.update({(row[1], row[2]): row for row in cursor.fetchall()})
-    matched, unmatched = [], []
-    for receipt in arrived:
-        row = found.get((receipt.operator_id, receipt.remote_id))
-        if row is None:
-            unmatched.append(receipt)
-        else:
-            matched.append(Matched(receipt, row[0], *row[3:]))
-    return matched, unmatched
 
 
 _REPORTED = """
@@ -188,11 +158,14 @@ WHERE p.id = u.id AND p.id = ANY(%s::bigint[])
 def _apply(matched: Sequence[Matched], slugs: dict[int, str], now: datetime) -> None:
     """Turn matched receipts into moves where they are news, into notes where they are not."""
     news: dict[int, Matched] = {}
+    later: list[Matched] = []
     notes: list[Note] = []
     for match in matched:
         if match.receipt.state not in STATUSES:
             notes.append(_note(match, "receipt.interim", slugs))
-        elif match.part_id in news or not _is_news(match):
+        elif match.part_id in news:
+            later.append(replace(match, state=news[match.part_id].receipt.state.value))
+        elif not _is_news(match):
             notes.append(_note(match, "receipt.repeated", slugs))
         else:
             news[match.part_id] = match
@@ -205,6 +178,8 @@ def _apply(matched: Sequence[Matched], slugs: dict[int, str], now: datetime) -> 
     wishes += _whole([match for match in news.values() if match.parts > 1], now)
     notes += [_note(match, "receipt.late", slugs) for match in _tell(wishes, slugs, now)]
     events.note(notes=notes)
+    if later:
+        _apply(later, slugs, now)
 
 
 def _tell(wishes: Sequence[Matched], slugs: dict[int, str], now: datetime) -> list[Matched]:
@@ -284,6 +259,7 @@ def _whole(matches: Sequence[Matched], now: datetime) -> list[Matched]:
 def _settle_later(matches: Sequence[Matched], now: datetime) -> None:
     parking.park(
         receipts=[match.receipt for match in matches],
+        keys=[match.receipt.remote_id for match in matches],
         settles=[Settles(match.message_id, match.step) for match in matches],
         next_match_at=now + timedelta(seconds=SETTLE_SECONDS),
         now=now,
@@ -291,8 +267,8 @@ def _settle_later(matches: Sequence[Matched], now: datetime) -> None:
 
 
 _DUE = """
-SELECT id, operator_id, remote_id, receipt FROM routing_parkedreceipt
-WHERE next_match_at <= %s ORDER BY next_match_at LIMIT %s FOR UPDATE SKIP LOCKED
+SELECT id, operator_id, remote_id, receipt, received_at FROM routing_parkedreceipt
+WHERE next_match_at <= %s ORDER BY next_match_at, id LIMIT %s FOR UPDATE SKIP LOCKED
 """
 _LATER = """
 UPDATE routing_parkedreceipt
@@ -306,23 +282,42 @@ def rematch(*, slugs: dict[int, str], now: datetime, limit: int = 1000) -> int:
     """Try parked receipts again whose time has come; returns how many were looked at."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_DUE, [now, limit])
-        rows = [(*row[:3], json.loads(row[3])) for row in cursor.fetchall()]
+        rows = [(*row[:3], json.loads(row[3]), row[4]) for row in cursor.fetchall()]
         if not rows:
             return 0
-        parked = {row[0]: parking.load(*row[1:]) for row in rows if not row[3]["settles"]}
-        matched, unmatched = _match(list(parked.values()))
-        _apply(matched, slugs, now)
+        parked = [_waiting(row) for row in rows if not row[3]["settles"]]
+        waiting = _match_again(parked, slugs, now)
         # After the parts are locked, as everywhere.
         _settle([row for row in rows if row[3]["settles"]], slugs)
-        still = {id(receipt) for receipt in unmatched}
-        waiting = [key for key, receipt in parked.items() if id(receipt) in still]
-        done = [row[0] for row in rows if row[0] not in set(waiting)]
+        done = [row[0] for row in rows if row[0] not in waiting]
         cursor.execute("DELETE FROM routing_parkedreceipt WHERE id = ANY(%s::uuid[])", [done])
+        return len(rows)
+
+
+def _waiting(row: tuple[Any, ...]) -> Waiting:
+    return Waiting(row[0], parking.load(*row[1:4]), row[4], row[3].get("fits"))
+
+
+def _match_again(parked: Sequence[Waiting], slugs: dict[int, str], now: datetime) -> set[UUID]:
+    """Apply what finds its part now; returns which go on waiting."""
+    matched, unmatched = matching.match([each.receipt for each in parked], now=now)
+    missing = {id(receipt) for receipt in unmatched}
+    waiting = [each for each in parked if id(each.receipt) in missing]
+    # Before other rules are tried, which may call them up at once.
+    with connection.cursor() as cursor:
         cursor.execute(
             _LATER,
-            {"now": now, "first": FIRST_MATCH_SECONDS, "slowest": SLOWEST_MATCH_SECONDS, "ids": waiting},
+            {
+                "now": now,
+                "first": FIRST_MATCH_SECONDS,
+                "slowest": SLOWEST_MATCH_SECONDS,
+                "ids": [each.key for each in waiting],
+            },
         )
-        return len(rows)
+    recognised = matching.recognise(waiting, now=now)
+    _apply([*matched, *recognised], slugs, now)
+    missing -= {id(match.receipt) for match in recognised}
+    return {each.key for each in waiting if id(each.receipt) in missing}
 
 
 _FAILED = """
@@ -353,7 +348,7 @@ def _settle(rows: Sequence[tuple[Any, ...]], slugs: dict[int, str]) -> None:
                 None,
                 kept["raw"],
             )
-            for _id, operator_id, _remote_id, kept in rows
+            for _id, operator_id, _remote_id, kept, _received_at in rows
             if ((key := UUID(kept["settles"])), kept.get("step")) not in failed
         ]
     )

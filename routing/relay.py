@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from routing import circuit, operators, queues, selection
 from routing.failover import Queue, Walk
 from routing.operators import Standing
+from routing.ranking import LATER
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ class Relay:
     def __init__(self) -> None:
         self._walk = Walk()
         self._hours = Walk(once=True)
+        self._opened = Walk(once=True)
         # Lanes whose operator has no bind, and since when.
         self._lost: dict[int, float] = {}
         self._reroute_at = self._judge_at = self._judge_receipts_at = 0.0
@@ -98,7 +100,7 @@ class Relay:
         for lane in sorted({row.lane for row in waiting}):
             standing = standings.get(lane)
             if standing is not None and standing.ready:
-                leased += _serve(standing, [row for row in waiting if row.lane == lane], in_hand.get(lane, 0))
+                leased += _serve(standing, _awake(waiting, lane), in_hand.get(lane, 0))
         return leased
 
     def _judge(self) -> None:
@@ -122,7 +124,9 @@ class Relay:
             if older is None:
                 continue
             mine = [row for row in waiting if row.lane == lane]
-            moved = self._walk.relane(queues=mine, standings=standings, older=older)
+            # What waits for a route need not be looked at again while the routes are the same.
+            walk = self._opened if lane == LATER else self._walk
+            moved = walk.relane(queues=mine, standings=standings, older=older)
             if moved:
                 log.info("relay.rerouted", lane=lane, messages=moved)
 
@@ -141,6 +145,15 @@ class Relay:
             return 0.0 if now - self._lost.setdefault(lane, now) >= GRACE_SECONDS else None
         self._lost.pop(lane, None)
         return 0.0 if standing.tripped else standing.slow_seconds
+
+
+def _awake(waiting: Sequence[Queue], lane: int) -> list[Queue]:
+    """A lane's queues, without those that its operator's quiet hours keep for whatever recipient."""
+    mine = [row for row in waiting if row.lane == lane]
+    hush = selection.table().hushes.get(lane)
+    if hush is None or hush.zones is not None:
+        return mine
+    return [row for row in mine if row.priority in hush.exempt]
 
 
 def _waiting() -> list[Queue]:

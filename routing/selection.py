@@ -5,14 +5,14 @@ every minute.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from gateway.hooks import RouteRequest
-from routing import networks, operators, windows
+from routing import networks, operators, quiet, windows
 from routing.models import Route
 from routing.networks import Ranges
 from routing.operators import Standing
@@ -55,9 +55,10 @@ def _refresh(now: datetime) -> None:
     ranges = _ranges() if any(rule.network for rule in rules) else networks.NONE
     down = frozenset(key for key, standing in operators.standings().items() if not standing.trusted)
     closed = frozenset(rule for rule in rules if not windows.is_open(rule.windows, now))
-    known = (rules, ranges, down, closed)
+    hushes = quiet.hushes(now=now)
+    known = (rules, ranges, down, closed, hushes)
     if known != _cache.known:
-        _cache.table = Table(rules, ranges=ranges, at=now, down=down)
+        _cache.table = Table(rules, ranges=ranges, at=now, down=down, hushes=hushes)
         _cache.known = known
 
 
@@ -117,7 +118,7 @@ def explain(request: RouteRequest) -> dict[str, Any] | None:
     Returns:
         ``operator`` (its slug, None when no route is open now), ``priority``, ``cost`` of a part, ``reason`` in words
         and ``alternatives``: the other operators in the order in which they would be tried, each with ``operator``,
-        ``priority``, ``cost`` and ``state`` (ready, down, tripped, closed).
+        ``priority``, ``cost`` and ``state`` (ready, down, tripped, closed, quiet).
     """
     (lane,) = lanes([request])
     if lane == NO_ROUTE:
@@ -125,17 +126,17 @@ def explain(request: RouteRequest) -> dict[str, Any] | None:
     standings = operators.standings()
     if lane not in standings:
         standings = operators.standings(fresh=True)
-    ranked: dict[int, tuple[Rule, bool]] = {}
+    ranked: dict[int, Rule] = {}
     if lane != SANDBOX_OPERATOR_ID:
-        for rule, is_open in table().ranked(request):
-            ranked.setdefault(rule.operator_id, (rule, is_open))
+        for rule, _is_open in table().ranked(request):
+            ranked.setdefault(rule.operator_id, rule)
     own = ranked.pop(lane, None)
     return {
-        **_shown(standings.get(lane), own and own[0]),
-        "reason": _reason(lane, own and own[0], standings.get(lane)),
+        **_shown(standings.get(lane), own),
+        "reason": _reason(request, lane, own, standings),
         "alternatives": [
-            {**_shown(standings.get(key), rule), "state": _state(standings.get(key), is_open=is_open)}
-            for key, (rule, is_open) in ranked.items()
+            {**_shown(standings.get(key), rule), "state": _state(request, rule, standings.get(key))}
+            for key, rule in ranked.items()
         ],
     }
 
@@ -148,25 +149,43 @@ def _shown(standing: Standing | None, rule: Rule | None) -> dict[str, Any]:
     }
 
 
-def _state(standing: Standing | None, *, is_open: bool) -> str:
-    if not is_open:
+def _state(request: RouteRequest, rule: Rule, standing: Standing | None) -> str:
+    if rule in table().closed:
         return "closed"
+    if table().rests(rule.operator_id, request.recipient, request.priority):
+        return "quiet"
     if standing is None or not standing.up:
         return "down"
     return "tripped" if standing.tripped else "ready"
 
 
-def _reason(lane: int, rule: Rule | None, standing: Standing | None) -> str:
+def _reason(request: RouteRequest, lane: int, rule: Rule | None, standings: Mapping[int, Standing]) -> str:
     if lane == SANDBOX_OPERATOR_ID:
         return "the sandbox's own operator"
     if rule is None:
-        return "no route is open now: the message waits for one"
+        return _waits(request, standings)
     words = [f"prefix +{rule.prefix}"] if rule.prefix else ["any number"]
     words += ["the tenant's own"] if rule.tenant_id is not None else []
     named = (("sender", rule.sender), ("tag", rule.tag), ("network", rule.network), ("country", rule.country))
     words += [f"{name} {value}" for name, value in named if value]
     words.append(f"priority {rule.priority}")
     words += ["least cost"] if rule.cost is not None else []
-    state = _state(standing, is_open=True)
+    state = _state(request, rule, standings.get(lane))
     words += [f"{state}, and none better is usable"] if state != "ready" else []
     return ", ".join(words)
+
+
+def _waits(request: RouteRequest, standings: Mapping[int, Standing]) -> str:
+    """Why no operator has it now."""
+    routes = table()
+    resting = (
+        rule.operator_id
+        for rule, _is_open in routes.ranked(request)
+        if rule not in routes.closed and routes.rests(rule.operator_id, request.recipient, request.priority)
+    )
+    operator_id = next(resting, None)
+    if operator_id is None or operator_id not in standings:
+        return "no route is open now: the message waits for one"
+    until = quiet.until(operator_id=operator_id, recipient=request.recipient, now=datetime.now(tz=UTC))
+    told = "" if until is None else f" until {until:%Y-%m-%dT%H:%M:%SZ}"
+    return f"quiet hours of {standings[operator_id].slug}{told}: the message waits"

@@ -13,8 +13,8 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
-_EVERY_DAY = frozenset(range(1, 8))
-_DAY_MINUTES = 24 * 60
+EVERY_DAY = frozenset(range(1, 8))
+DAY_MINUTES = 24 * 60
 _MEMBERS = {"days", "from", "to", "zone"}
 MOST = 50
 
@@ -29,7 +29,10 @@ class Window:
     zone: ZoneInfo
 
     def holds(self, at: datetime) -> bool:
-        local = at.astimezone(self.zone)
+        return self.shows(at.astimezone(self.zone))
+
+    def shows(self, local: datetime) -> bool:
+        """Whether it holds what a wall clock shows, of whichever zone."""
         minute, day = local.hour * 60 + local.minute, local.isoweekday()
         if self.start < self.end:
             return day in self.days and self.start <= minute < self.end
@@ -59,14 +62,17 @@ def _window(entry: Any, name: str) -> Window:
     unknown = sorted(set(entry) - _MEMBERS)
     if unknown:
         raise ValueError(f"{name} has no member {unknown[0]!r}: it takes days, from, to and zone")
-    start = _minutes(entry.get("from", "00:00"), f"{name}.from")
-    end = _minutes(entry.get("to", "24:00"), f"{name}.to")
-    if start in {end, _DAY_MINUTES}:
+    start = minutes(entry.get("from", "00:00"), f"{name}.from")
+    end = minutes(entry.get("to", "24:00"), f"{name}.to")
+    if start in {end, DAY_MINUTES}:
         raise ValueError(f"{name}.from must be another time than its end, and before 24:00")
-    return Window(_days(entry.get("days"), name), start, end, _zone(entry.get("zone", "UTC"), name))
+    return Window(
+        _days(entry.get("days"), name), start, end, zone_of(entry.get("zone", "UTC"), f"{name}.zone")
+    )
 
 
-def _minutes(text: Any, name: str) -> int:
+def minutes(text: Any, name: str) -> int:
+    """A time of day in minutes since midnight, 24:00 too; raises ValueError with the name."""
     if not isinstance(text, str) or not _CLOCK.fullmatch(text):
         raise ValueError(f"{name} must be a time of day such as 08:00")
     return int(text[:2]) * 60 + int(text[3:])
@@ -74,7 +80,7 @@ def _minutes(text: Any, name: str) -> int:
 
 def _days(days: Any, name: str) -> frozenset[int]:
     if days is None:
-        return _EVERY_DAY
+        return EVERY_DAY
     if (
         not isinstance(days, list)
         or not days
@@ -84,8 +90,9 @@ def _days(days: Any, name: str) -> frozenset[int]:
     return frozenset(days)
 
 
-def _zone(zone: Any, name: str) -> ZoneInfo:
+def zone_of(zone: Any, name: str) -> ZoneInfo:
+    """A time zone by its name; raises ValueError with the member's name."""
     try:
         return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
-        raise ValueError(f"{name}.zone must be a time zone such as Europe/Paris, not {zone!r}") from error
+        raise ValueError(f"{name} must be a time zone such as Europe/Paris, not {zone!r}") from error

@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 ALL_OPERATORS = "operators"
 PREFIX = "operator."
+# How soon a queue is taken up again, and a stop noticed.
+LOOK_UP_SECONDS = 0.1
 
 
 class _Consumer:
@@ -50,6 +52,8 @@ class DeskStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         if not self.enabled:
             return
+        # Celery consumes these without being told; the desk may say otherwise.
+        _consumer.queues = frozenset(PREFIX + slug for slug in self._serves or ())
         self._desk = Desk(serves=self._serves, on_queues=consume)
         handover.process.desk = self._desk
         self._desk.start()
@@ -70,6 +74,7 @@ class QueuesStep(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         _consumer.current = consumer
+        _look_up_often(consumer.connection)
         for name in _consumer.queues:
             consumer.call_soon(_add, consumer, name)
 
@@ -77,8 +82,18 @@ class QueuesStep(bootsteps.StartStopStep):
         _consumer.current = None
 
 
+def _look_up_often(connection: Any) -> None:
+    """Celery's loop for threads does what it was asked to only between waits for the broker, of two seconds each."""
+    wait = connection.drain_events
+
+    def drain_events(timeout: float | None = None, **options: Any) -> Any:
+        return wait(timeout=LOOK_UP_SECONDS if timeout is None else min(timeout, LOOK_UP_SECONDS), **options)
+
+    connection.drain_events = drain_events
+
+
 def consume(queues: set[str]) -> None:
-    """Consume these queues from now on, and no operator's beside them."""
+    """Consume these queues from now on, and no operator's beside them, whatever the worker was started with."""
     before, _consumer.queues = _consumer.queues, frozenset(queues)
     consumer = _consumer.current
     if consumer is None:

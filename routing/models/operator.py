@@ -22,13 +22,15 @@ class Operator(models.Model):
     on_unknown_outcome = models.CharField(
         max_length=8, choices=UnknownOutcome.choices, default=UnknownOutcome.RETRY
     )
-    # How ids in receipts relate to ids in answers: as_is, hex_to_decimal, decimal_to_hex.
-    id_mode = models.CharField(max_length=16, default="as_is")
+    # How ids in receipts relate to ids in answers: auto, as_is, hex_to_decimal, decimal_to_hex; see routing.id_modes.
+    id_mode = models.CharField(max_length=16, default="auto")
     # Passed over by routing until then, and why: too many failures, no receipts. Null: it is trusted.
     tripped_until = models.DateTimeField(null=True, blank=True)
     tripped_reason = models.TextField(blank=True, default="")
-    # What ids in receipts were seen to be beside those in answers; like `id_mode`, empty until enough were seen.
-    id_mode_seen = models.CharField(max_length=16, blank=True, default="")
+    # What ids in receipts were seen to be beside those in answers: a rule, empty until enough were seen.
+    id_mode_seen = models.CharField(max_length=64, blank=True, default="")
+    # What was seen of it until that is enough. These two are written without a new `updated_at`.
+    id_evidence = models.JSONField(blank=True, default=dict, db_default={}, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     # Whatever changes a row sets it: workers reload the operators whose stamp moved.
     updated_at = models.DateTimeField(auto_now=True)

@@ -4,8 +4,8 @@ from routing.models.operator import Operator
 
 
 class Route(models.Model):
-    """Which messages an operator may carry. Empty fields match everything; the longest prefix wins,
-    then the higher priority, then chance by weight."""
+    """Which messages an operator may carry. What it leaves empty matches everything; how routes that match rank is in
+    :mod:`routing.ranking`."""
 
     operator = models.ForeignKey(Operator, on_delete=models.CASCADE, related_name="+")
     tenant_id = models.BigIntegerField(null=True, blank=True)

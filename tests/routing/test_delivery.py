@@ -190,3 +190,15 @@ def test_it_ignores_another_workers_row_in_a_late_refusal(leased, carrier, now):
     delivery.record(carrier=carrier, outcomes=[outcome(rows, key, Verdict.REFUSED, now)])
     assert status_of(key) == "sending"
     assert Delivery.objects.filter(worker="w2").exists()
+
+
+def test_it_gives_up_what_was_put_off_for_two_days(leased, carrier, now):
+    rows = leased(2)
+    old, young = rows
+    take(rows, now)
+    Delivery.objects.filter(message_id=old).update(due_at=now - timedelta(hours=49))
+    Delivery.objects.update(attempts=9)
+    put_off = [outcome(rows, key, Verdict.RETRY, now, code="0x08") for key in (old, young)]
+    delivery.record(carrier=carrier, outcomes=put_off)
+    assert (status_of(old), status_of(young)) == ("rejected", "queued")
+    assert Message.objects.get(pk=old).error_code == "REJECTED_BY_OPERATOR"

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from gateway.models import InboundMessage
-from routing import handover, queues
+from routing import handover, queues, sweeps
 from routing.desk import Desk
 from routing.models import Delivery, Operator, OperatorState, ParkedReceipt
 from routing.relay import Relay
@@ -78,6 +78,7 @@ def deliver(tasks):
     wait(lambda: Relay().tick() > 0)
     while not tasks.empty():
         handover.hand_over(delivery_ids=tasks.get())
+    assert handover.process.desk.hands.settle(seconds=15)
 
 
 def test_it_carries_messages_to_their_receipts(desk, operator, waiting, tasks, smsc):
@@ -89,6 +90,7 @@ def test_it_carries_messages_to_their_receipts(desk, operator, waiting, tasks, s
         if Relay().tick():
             while not tasks.empty():
                 handover.hand_over(delivery_ids=tasks.get())
+        sweeps.rematch(now=timezone.now())
         return {status_of(key) for key in keys} == {"delivered"}
 
     wait(all_delivered)
@@ -118,6 +120,41 @@ def test_it_binds_anew_when_the_account_changes(desk, operator, smsc):
     operator.settings = operator.settings | {"binds": 2}
     operator.save()
     wait(lambda: smsc.stats()["bound"] == 2)
+
+
+def test_an_operator_that_stalls_costs_the_others_nothing(desk, operator, waiting, tasks, smsc):
+    with simulator.start_in_thread(simulator.Settings(port=0, fault=("lose",))) as silent:
+        account = {"host": "127.0.0.1", "port": silent.port, "system_id": "esme", "window": 10}
+        stalled = Operator.objects.create(slug="stalled", transport="smpp", settings=account)
+        wait(lambda: is_up(operator) and is_up(stalled))
+        stuck = waiting(stalled, 3)
+        wait(lambda: Relay().tick() > 0)
+        began = time.monotonic()
+        while not tasks.empty():
+            handover.hand_over(delivery_ids=tasks.get())
+        wait(lambda: silent.stats()["submits"] == 3)
+        (key,) = waiting(operator)
+        wait(lambda: Relay().tick() > 0)
+        handover.hand_over(delivery_ids=tasks.get())
+        wait(lambda: status_of(key) in {"sent", "delivered"})
+        assert time.monotonic() - began < 5  # and not the minute that the answers are waited for
+        assert {status_of(each) for each in stuck} == {"sending"}
+
+
+def test_it_leaves_to_others_the_queue_of_an_operator_that_it_is_behind_with(
+    desk, operator, waiting, tasks, consumed, smsc
+):
+    Operator.objects.filter(pk=operator.pk).update(rate=5, updated_at=timezone.now())
+    wait(lambda: operator.pk in desk._open and desk._open[operator.pk].settings.rate == 5)
+    wait(lambda: is_up(operator))
+    waiting(operator, 10)
+    wait(lambda: Relay().tick() > 0)
+    while not tasks.empty():
+        handover.hand_over(delivery_ids=tasks.get())
+    wait(lambda: consumed[-1] == ALWAYS)
+    wait(lambda: consumed[-1] == ALWAYS | {"operator.one"})
+    assert desk.hands.settle(seconds=15)
+    assert smsc.stats()["submits"] == 10
 
 
 def test_it_says_what_is_wrong_with_an_operators_settings(desk):

@@ -83,6 +83,35 @@ def test_it_takes_a_reference_again(db):
     assert collect(*(piece(number, f"[{number}]") for number in (1, 2, 3))) == ["[1][2][3]"]
 
 
+def test_it_gives_up_a_set_whose_reference_is_used_for_another_message(db):
+    assert collect(piece(1), piece(3)) == []
+    assert collect(piece(1), piece(3)) == []
+    assert collect(piece(3, "[3]")) == ["<1>[…]<3>"]
+    assert collect(piece(1, "[1]"), piece(2, "[2]")) == ["[1][2][3]"]
+    assert not waiting()
+
+
+def test_it_takes_a_reference_again_in_one_batch(db):
+    first = [piece(number) for number in (1, 2, 3)]
+    second = [piece(number, f"[{number}]") for number in (2, 3, 1)]
+    assert collect(*first, *second, *first) == ["<1><2><3>", "[1][2][3]"]
+    assert collect(piece(1), piece(1, "[1]"), piece(2, "[2]"), piece(2)) == []
+    assert not waiting()
+
+
+def test_it_tells_sets_of_one_reference_and_several_totals_apart(db):
+    pieces = [piece(1, total=2), piece(1, total=3), piece(2, total=3), piece(2, "end", total=2)]
+    assert collect(*pieces) == ["<1>end"]
+    assert collect(piece(3)) == ["<1><2><3>"]
+
+
+@pytest.mark.parametrize("total", [2, 255])
+def test_it_joins_as_many_as_there_may_be(db, total):
+    pieces = [piece(number, total=total, reference=0xFFFF) for number in range(total, 0, -1)]
+    assert collect(*pieces[:-1]) == []
+    assert collect(pieces[-1]) == ["".join(f"<{number}>" for number in range(1, total + 1))]
+
+
 def test_it_keeps_what_came_with_the_pieces(db):
     (whole,) = reassembly.collect(pieces=[piece(3), piece(1), piece(2)], now=NOW)
     assert whole.raw == {"parts": [{"n": 1}, {"n": 2}, {"n": 3}]}

@@ -100,6 +100,30 @@ def test_it_takes_one_of_two_in_the_same_batch(operator, sent, now):
     assert timeline_of(key) == ["message.delivered", "receipt.repeated"]
 
 
+@pytest.mark.parametrize(
+    ("states", "status", "timeline"),
+    [
+        (("delivered", "read"), "read", ["message.delivered", "message.read"]),
+        (("enroute", "delivered"), "delivered", ["receipt.interim", "message.delivered"]),
+        (("delivered", "enroute"), "delivered", ["receipt.interim", "message.delivered"]),
+        (("read", "delivered"), "read", ["message.read", "receipt.repeated"]),
+        (
+            ("delivered", "delivered", "read", "read", "undeliverable"),
+            "read",
+            ["message.delivered", "message.read", *["receipt.repeated"] * 3],
+        ),
+        (("undeliverable", "delivered"), "failed", ["message.failed", "receipt.repeated"]),
+    ],
+)
+def test_it_reads_several_of_one_part_in_one_batch_in_order(operator, sent, now, states, status, timeline):
+    key = sent("a1")
+    arrive(operator, now, *(("a1", state) for state in states))
+    assert status_of(key) == status
+    assert sorted(timeline_of(key)) == sorted(timeline)
+    arrive(operator, now, ("a1", "delivered"))
+    assert status_of(key) == status
+
+
 def test_it_notes_a_receipt_for_a_message_that_has_ended(operator, sent, now):
     key = sent("a1", status=Status.EXPIRED)
     arrive(operator, now, ("a1", "delivered"))
@@ -125,6 +149,16 @@ def test_it_parks_a_receipt_that_overtook_its_answer_and_matches_it_then(operato
     rematch(operator, now + timedelta(seconds=1))
     assert status_of(key) == "delivered"
     assert not ParkedReceipt.objects.exists()
+
+
+def test_it_keeps_the_order_of_what_was_parked(operator, waiting, now):
+    (key,) = waiting(operator)
+    Message.objects.filter(pk=key).update(status=Status.SENDING)
+    arrive(operator, now, ("a1", "enroute"), ("a1", "delivered"), ("a1", "read"))
+    expect(operator, key, ["a1"], now)
+    rematch(operator, now + timedelta(seconds=1))
+    assert status_of(key) == "read"
+    assert sorted(timeline_of(key)) == ["message.delivered", "message.read", "receipt.interim"]
 
 
 def test_it_tries_an_unknown_receipt_ever_more_slowly(operator, now):
@@ -173,6 +207,34 @@ def test_it_settles_for_the_parts_that_an_operator_reports(operator, sent, now):
     rematch(operator, now + timedelta(seconds=receipts.SETTLE_SECONDS + 1))
     assert status_of(key) == "delivered"
     assert not ParkedReceipt.objects.exists()
+
+
+def test_it_does_not_take_back_a_failure_for_a_part_that_was_delivered(operator, sent, now):
+    key = sent("a1", "a2", "a3")
+    arrive(operator, now, ("a1", "undeliverable"))
+    arrive(operator, now, ("a2", "delivered"), ("a3", "delivered"))
+    rematch(operator, now + timedelta(seconds=receipts.SETTLE_SECONDS + 1))
+    assert status_of(key) == "failed"
+    assert not ParkedReceipt.objects.exists()
+
+
+def test_it_notes_a_part_that_fails_after_the_others_stood_for_all(operator, sent, now):
+    key = sent("a1", "a2")
+    arrive(operator, now, ("a1", "delivered"))
+    rematch(operator, now + timedelta(seconds=receipts.SETTLE_SECONDS + 1))
+    arrive(operator, now, ("a2", "undeliverable"))
+    assert status_of(key) == "delivered"
+    assert timeline_of(key) == ["message.delivered", "receipt.late"]
+
+
+@pytest.mark.parametrize("reported", [("a1",), ("a3",), ("a1", "a2", "a3"), ("a3", "a2", "a1")])
+def test_it_takes_a_receipt_for_the_first_the_last_or_each_part(operator, sent, now, reported):
+    key = sent("a1", "a2", "a3")
+    for each in reported:
+        arrive(operator, now, (each, "enroute"))
+        arrive(operator, now, (each, "delivered"))
+    rematch(operator, now + timedelta(seconds=receipts.SETTLE_SECONDS + 1))
+    assert status_of(key) == "delivered"
 
 
 def test_it_forgets_nothing_when_a_batch_is_mixed(operator, sent, now):

@@ -61,6 +61,7 @@ def carry(monkeypatch) -> None:
     )
     wait(lambda: OperatorState.objects.filter(operator_id=SANDBOX_OPERATOR_ID, up=True).exists())
     wait(lambda: Relay().tick() > 0)
+    assert handover.process.desk.hands.settle(seconds=15)
 
 
 def outcomes(ids: list[str]) -> dict[str, tuple[str, str | None]]:

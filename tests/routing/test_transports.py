@@ -11,10 +11,11 @@ from routing.contract import OperatorSettings, Outbound, Receipt, ReceiptState, 
 from routing.errors import OperatorSettingsError, UnknownTransport
 from smpp_bind import simulator
 from tests.fakes.http_operator import HttpOperator
+from tests.fakes.rcs import Google
 from tests.fakes.whatsapp import Meta
 
 # A message is one request, and what becomes of it is posted to the intake.
-BY_HTTP = {"http", "whatsapp"}
+BY_HTTP = {"http", "whatsapp", "rcs"}
 
 
 class Sink:
@@ -36,7 +37,7 @@ class Sink:
         return [self.arrived.get(timeout=5) for _ in range(count)]
 
 
-@pytest.fixture(params=["simulator", "smpp", "http", "whatsapp"])
+@pytest.fixture(params=["simulator", "smpp", "http", "whatsapp", "rcs"])
 def kind(request):
     return request.param
 
@@ -54,6 +55,12 @@ def operator(kind):
         with Meta() as fake:
             yield OperatorSettings(
                 1, "one", "whatsapp", None, fake.account(window=20), secrets={"token": fake.TOKEN}
+            )
+        return
+    if kind == "rcs":
+        with Google() as fake:
+            yield OperatorSettings(
+                1, "one", "rcs", None, fake.account(window=20), secrets={"token": fake.TOKEN}
             )
         return
     smsc = simulator.start_in_thread(simulator.Settings(port=0))

@@ -18,6 +18,7 @@ from config.celery import app
 from gateway import tallies
 from routing import sweeps
 from routing.relay import Relay as MessageRelay
+from routing.transports import whatsapp_sync
 from webhooks import failover, holding, replays
 from webhooks.relay import Relay as CallbackRelay
 
@@ -49,6 +50,7 @@ class Command(BaseCommand):
             Loop("leases", lambda: sweeps.reclaim(now=_now()), 0.5, stopping),
             Loop("receipts", lambda: sweeps.rematch(now=_now()), 0.2, stopping),
             Loop("fallbacks", lambda: sweeps.fall_back(now=_now()), 0.5, stopping),
+            Loop("templates", lambda: whatsapp_sync.keep(now=_now()), 30.0, stopping),
             Loop("tallies", lambda: tallies.roll_up(now=_now()), 5.0, stopping),
             Loop("housekeeping", lambda: housekeeping.keep(now=_now()), 60.0, stopping),
         ]

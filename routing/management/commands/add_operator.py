@@ -1,6 +1,7 @@
 """``manage.py add_operator SLUG --transport smpp …``."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -14,21 +15,27 @@ from routing.provisioning import OperatorWish
 _SETTINGS = ("host", "port", "system_id", "system_type", "bind", "binds", "window", "url", "tls_ca_file")
 
 # What an operator posts to us, each at a path of its own.
-_INTAKES = {"http": ("receipts", "inbound"), "whatsapp": ("events",)}
+_INTAKES = {"http": ("receipts", "inbound"), "whatsapp": ("events",), "rcs": ("events",)}
+
+# What a kind of operator carries where nobody says.
+_CHANNELS = {"whatsapp": "whatsapp", "rcs": "rcs"}
 
 
 class Command(console.Command):
     help = (
         "Add an operator: its own Celery queue, rate and workers. What has no option of its own is a setting of "
-        "the transport: --set enquire_link_seconds=30 (smpp: see smpp_bind/accounts.py; http and whatsapp: see "
-        "http_generic.py and whatsapp.py in routing/transports)."
+        "the transport: --set enquire_link_seconds=30 (smpp: see smpp_bind/accounts.py; http, whatsapp and rcs: see "
+        "http_generic.py, whatsapp.py and rcs.py in routing/transports). RCS needs --set agent_id=…, --secret-file "
+        "service_account=KEY.json and --secret client_token=…."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug")
         parser.add_argument("--update", action="store_true", help="change the operator that is there")
         parser.add_argument("--transport", choices=provisioning.TRANSPORTS)
-        parser.add_argument("--channel", choices=provisioning.CHANNELS)
+        parser.add_argument(
+            "--channel", choices=provisioning.CHANNELS, help="default: whatsapp's or rcs's own, else sms"
+        )
         parser.add_argument("--name")
         parser.add_argument("--rate", type=float, metavar="PARTS_PER_SECOND", help="over all workers")
         parser.add_argument("--host")
@@ -44,7 +51,9 @@ class Command(console.Command):
         parser.add_argument("--tls-ca-file")
         parser.add_argument("--url", help="of an HTTP operator")
         parser.add_argument(
-            "--id-mode", choices=provisioning.ID_MODES, help="ids of receipts against answers"
+            "--id-mode",
+            choices=provisioning.ID_MODES,
+            help="ids of receipts against answers; auto finds out (default)",
         )
         parser.add_argument(
             "--on-unknown-outcome",
@@ -56,6 +65,13 @@ class Command(console.Command):
         )
         parser.add_argument(
             "--set-secret", "--secret", action="append", default=[], metavar="KEY=VALUE", help="kept sealed"
+        )
+        parser.add_argument(
+            "--secret-file",
+            action="append",
+            default=[],
+            metavar="KEY=PATH",
+            help="a secret that is a file's text, as a key file's; kept sealed",
         )
         parser.add_argument("--inactive", action="store_true", help="route nothing to it yet")
         parser.add_argument("--active", action="store_true", help="with --update: route to it again")
@@ -86,13 +102,14 @@ def _wish(options: dict[str, Any]) -> OperatorWish:
     if options["tls_no_verify"]:
         given["tls_verify"] = False
     secrets = dict(map(_pair, options["set_secret"]))
+    secrets |= {name: _text_of(path) for name, path in map(_pair, options["secret_file"])}
     if options["password"] is not None:
         secrets["password"] = options["password"]
     active = {(True, False): False, (False, True): True}.get((options["inactive"], options["active"]))
     return OperatorWish(
         slug=options["slug"],
         transport=options["transport"],
-        channel=options["channel"],
+        channel=options["channel"] or (None if options["update"] else _CHANNELS.get(options["transport"])),
         name=options["name"],
         rate=options["rate"],
         active=active,
@@ -101,6 +118,13 @@ def _wish(options: dict[str, Any]) -> OperatorWish:
         settings=given | _pairs(options["set"]),
         secrets=secrets,
     )
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"the file {path} cannot be read: {error}") from error
 
 
 def _pairs(texts: list[str]) -> dict[str, Any]:
@@ -122,5 +146,5 @@ def _pair(text: str) -> tuple[str, str]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise CommandError("what follows --set or --secret must be KEY=VALUE")
+        raise CommandError("what follows --set, --secret or --secret-file must be KEY=VALUE")
     return name, value
