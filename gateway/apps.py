@@ -10,4 +10,5 @@ class GatewayConfig(AppConfig):
         from gateway.models import ApiKey, Tenant
 
         sealing.register(model=ApiKey, column="secret", context=sealing.CONTEXT_KEY_SECRET)
-        sealing.register(model=Tenant, column="callback_secret", context=sealing.CONTEXT_TENANT_CALLBACK)
+        for column in ("callback_secret", "previous_callback_secret"):
+            sealing.register(model=Tenant, column=column, context=sealing.CONTEXT_TENANT_CALLBACK)

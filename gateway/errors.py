@@ -328,6 +328,18 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "The operator refused some of the message's parts.",
         "Read operatorCode in the message's events.",
     ),
+    "RECIPIENT_NOT_REACHABLE": (
+        "The recipient cannot be reached on this channel.",
+        "Send on another channel, or give a fallback.",
+    ),
+    "TEMPLATE_REQUIRED": (
+        "The recipient has not written in the last 24 hours: only a template may be sent.",
+        "Send a template.",
+    ),
+    "METADATA_INVALID": (
+        "The operator needs metadata that the message lacks, or has in another form.",
+        "Read operatorCode in the message's events, and send again with that member of metadata.",
+    ),
     "UNENCODABLE": (
         "The text has no form that the operator can carry.",
         "Shorten the text, or use other characters.",

@@ -6,6 +6,7 @@ it raises rolls that transaction back, on purpose: a status that could not be fa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,8 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What choosing an operator takes. ``tag`` is the message's metadata member of that name."""
+    """What choosing an operator takes. ``tag`` is the message's metadata member of that name; ``priority`` is 0
+    high, 1 normal, 2 bulk."""
 
     tenant_id: int
     channel: str
@@ -31,6 +33,7 @@ class RouteRequest:
     sender: str | None
     parts: int = 1
     tag: str | None = None
+    priority: int = 1
 
 
 @dataclass(slots=True)
@@ -42,6 +45,9 @@ class Hooks:
     # Operators' ids for messages about to be accepted, 0 for none as yet, -1 where none matches; None registered: all
     # are 0.
     route: Callable[[Sequence[RouteRequest]], list[int]] | None = None
+    # Inside the transaction that stored messages which only steps of their fallback have routes for: let them begin
+    # with those. Given their ids and the moment.
+    begin_with_fallback: Callable[[Sequence[UUID], datetime], None] | None = None
     # The route that a message would take now, to be shown: ``{"operator": slug}`` and, where they are known,
     # ``priority``, ``cost``, ``reason`` and ``alternatives``; None where there is none.
     explain: Callable[[RouteRequest], dict[str, Any] | None] | None = None

@@ -14,11 +14,12 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from gateway import backlog, errors, idempotency, ids, magic, opt_outs, screening, storing
+from gateway import backlog, errors, idempotency, ids, magic, opt_outs, routed, screening, storing
 from gateway.combining import Combiner
-from gateway.hooks import Fact, RouteRequest, hooks
+from gateway.hooks import Fact, hooks
 from gateway.idempotency import Claim, Kept, Key
 from gateway.models import FallbackTimer
+from gateway.routed import BY_FALLBACK, NO_ROUTE, NOWHERE
 from gateway.screening import Wish
 from gateway.statuses import Status
 from gateway.storing import Submission
@@ -28,7 +29,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "message.accepted"
-NO_ROUTE = -1
 # The most that one commit takes.
 GROUP = 1_000
 
@@ -175,21 +175,7 @@ def _accept(submissions: Sequence[Submission], message_ids: Sequence[UUID], now:
 def _screen(submissions: Sequence[Submission]) -> tuple[list[int], dict[int, errors.Problem]]:
     """The lane of each, and who is refused for want of a route or of room, by place."""
     refused: dict[int, errors.Problem] = {}
-    lanes = [0] * len(submissions)
-    if hooks.route is not None:
-        lanes = hooks.route(
-            [
-                RouteRequest(
-                    s.tenant_id,
-                    s.channel,
-                    s.recipient,
-                    s.sender,
-                    s.parts,
-                    s.metadata.get("tag") if s.metadata else None,
-                )
-                for s in submissions
-            ]
-        )
+    lanes = routed.lanes(submissions=submissions)
     rooms: dict[int, int] = {}
     for place, (submission, lane) in enumerate(zip(submissions, lanes, strict=True)):
         tenant_id = submission.tenant_id
@@ -293,26 +279,26 @@ def _write(
         due_at = s.send_at if waits and s.send_at is not None else now
         status = Status.SCHEDULED if waits else Status.ACCEPTED
         expires_at = None if s.validity_seconds is None else due_at + timedelta(seconds=s.validity_seconds)
-        rows.append(storing.Row(message_id, event_id, s, status.value, lanes[place], due_at, expires_at))
+        lane = NOWHERE if lanes[place] == BY_FALLBACK else lanes[place]
+        rows.append(storing.Row(message_id, event_id, s, status.value, lane, due_at, expires_at))
         accepted[place] = Accepted(message_id, s, status, now)
     storing.write(rows=rows, created_at=now, event_type=EVENT_TYPE)
     _set_timers(rows)
     if hooks.fan_out:
-        facts = [
-            Fact(
-                event_id,
-                submissions[place].tenant_id,
-                message_ids[place],
-                EVENT_TYPE,
-                submissions[place].callback_url,
-            )
-            for place, event_id in zip(places, event_ids, strict=True)
-        ]
+        facts = [_fact(row, message_ids[place]) for row, place in zip(rows, places, strict=True)]
         for fan_out in hooks.fan_out:
             fan_out(facts)
+    strayed = [message_ids[place] for place in places if lanes[place] == BY_FALLBACK]
+    if strayed and hooks.begin_with_fallback is not None:
+        hooks.begin_with_fallback(strayed, now)
     for tenant_id, count in Counter(row.submission.tenant_id for row in rows).items():
         backlog.added(tenant_id=tenant_id, count=count)
     return accepted
+
+
+def _fact(row: storing.Row, message_id: UUID) -> Fact:
+    asked = row.submission
+    return Fact(row.event_id, asked.tenant_id, message_id, EVENT_TYPE, asked.callback_url)
 
 
 def _set_timers(rows: Sequence[storing.Row]) -> None:

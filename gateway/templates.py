@@ -24,6 +24,8 @@ DEFAULT_LANGUAGE = "en"
 VALUE_LENGTH = 1024
 
 variable = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]{0,63}|[1-9][0-9]{0,2}) *\}\}")
+# What WhatsApp's templates have beside their body.
+_BESIDE = re.compile(r"header\.[A-Za-z0-9_]{1,64}|button\.[0-9]\.(?:url|payload|code)")
 
 _CACHED_SECONDS = 0.2
 # 1,000 messages of one call that are all refused would otherwise ask 1,000 times.
@@ -201,7 +203,7 @@ def render(
     ]
     if missing:
         raise errors.TemplateVariableMissing(details=missing)
-    faults = [fault for one, value in variables.items() if (fault := _fault(one, value, wanted))]
+    faults = [fault for one, value in variables.items() if (fault := _fault(one, value, wanted, channel))]
     if faults:
         raise errors.Invalid(details=faults)
     return variable.sub(lambda match: str(variables[match[1]]), body)
@@ -260,9 +262,9 @@ def _known(tenant_id: int, name: str, seconds: float) -> list[_Kept]:
     return found
 
 
-def _fault(name: str, value: Any, wanted: Sequence[str]) -> Detail | None:
+def _fault(name: str, value: Any, wanted: Sequence[str], channel: str) -> Detail | None:
     field = f"variables.{name}"
-    if name not in wanted:
+    if name not in wanted and not (channel == "whatsapp" and _BESIDE.fullmatch(name)):
         return Detail(field, "UNKNOWN_MEMBER", "The template has no such variable.")
     if type(value) not in {str, int, float}:
         return Detail(field, "INVALID_TYPE", "Must be a string or a number.")

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -74,6 +75,14 @@ class WebhookRow(msgspec.Struct, frozen=True):
     previous_secret: bytes | None
     previous_secret_until: datetime | None
     active: bool
+
+
+class CallbackSecrets(NamedTuple):
+    """A tenant's callback secret, sealed, and the one that signs beside it until its moment."""
+
+    present: bytes
+    previous: bytes | None = None
+    previous_until: datetime | None = None
 
 
 def of_failover(*, webhook_id: str | uuid.UUID) -> uuid.UUID:
@@ -150,13 +159,19 @@ def _webhook_key(sealed: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def of_url(*, url: str, sealed_secret: bytes) -> Destination:
-    """Where and how callbacks to a message's callbackUrl go: POST, signed with the tenant's callback secret.
+def of_url(*, url: str, secrets: CallbackSecrets) -> Destination:
+    """Where and how callbacks to a message's callbackUrl go: POST, signed with the tenant's callback secrets.
 
     Raises:
         InvalidTarget: the URL cannot be used.
     """
-    return Destination(target=_url_target(url), secret=_callback_key(sealed_secret))
+    previous, until = secrets.previous, secrets.previous_until
+    return Destination(
+        target=_url_target(url),
+        secret=_callback_key(secrets.present),
+        previous_secret=None if previous is None else _callback_key(previous),
+        previous_until=0.0 if until is None else until.timestamp(),
+    )
 
 
 @lru_cache(maxsize=4096)

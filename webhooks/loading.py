@@ -12,7 +12,7 @@ from django.db import connection
 
 from gateway.sealing import SealingError
 from webhooks import catalogue, destinations, holding, messagemedia_signing, rendering
-from webhooks.destinations import Destination, WebhookRow
+from webhooks.destinations import CallbackSecrets, Destination, WebhookRow
 from webhooks.dispatch import Item
 from webhooks.errors import InvalidTarget
 from webhooks.messagemedia_signing import KeyRow
@@ -64,7 +64,10 @@ LEFT JOIN LATERAL (
 ) m ON true
 WHERE e.id = ANY(%s::uuid[]) AND e.id BETWEEN %s::uuid AND %s::uuid
 """
-_SECRETS = "SELECT id, callback_secret FROM gateway_tenant WHERE id = ANY(%s)"
+_SECRETS = """
+SELECT id, callback_secret, previous_callback_secret, previous_callback_secret_until
+FROM gateway_tenant WHERE id = ANY(%s)
+"""
 
 
 class _Due(NamedTuple):
@@ -156,7 +159,7 @@ def _item(row: _Due, source: Source, destination: Destination, details: dict[str
 
 
 def _destination(
-    row: _Due, webhook: "_Webhook | None", source: Source, secrets: dict[int, bytes]
+    row: _Due, webhook: "_Webhook | None", source: Source, secrets: dict[int, CallbackSecrets]
 ) -> Destination | None:
     try:
         if webhook is not None:
@@ -165,7 +168,7 @@ def _destination(
             return None
         if str(destinations.of_host(tenant_id=row.tenant_id, url=source.callback_url)) != row.endpoint:
             return None  # a webhook's that was deleted, of a message with a URL of its own
-        return destinations.of_url(url=source.callback_url, sealed_secret=secrets[row.tenant_id])
+        return destinations.of_url(url=source.callback_url, secrets=secrets[row.tenant_id])
     except InvalidTarget as error:
         log.warning("callback.invalid_target", callback_id=row.callback_id, reason=str(error))
         return None
@@ -224,10 +227,11 @@ def _details(ready: Sequence[_Ready]) -> dict[str, Details]:
     return {row[0]: Details(*row[1:]) for row in rows}
 
 
-def _secrets(tenant_ids: set[int]) -> dict[int, bytes]:
+def _secrets(tenant_ids: set[int]) -> dict[int, CallbackSecrets]:
     if not tenant_ids:
         return {}
-    return {key: bytes(secret) for key, secret in _rows(_SECRETS, [list(tenant_ids)])}
+    rows = _rows(_SECRETS, [list(tenant_ids)])
+    return {key: CallbackSecrets(*secrets) for key, *secrets in rows}
 
 
 def _rows(query: str, arguments: list[Any]) -> list[tuple[Any, ...]]:

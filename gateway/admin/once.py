@@ -12,7 +12,10 @@ from django.utils.text import capfirst
 
 
 class ShowsOnce(admin.ModelAdmin[Any]):
-    """``save_model`` of a new object calls :meth:`show_once`; the answer to the form is the page."""
+    """``save_model`` of a new object calls :meth:`show_once`; the answer to the form is the page.
+
+    An action that makes a secret answers with :meth:`shown_once`.
+    """
 
     def show_once(self, request: HttpRequest, secrets: Sequence[tuple[str, str]]) -> None:
         """Show names and values when the object is saved."""
@@ -21,16 +24,25 @@ class ShowsOnce(admin.ModelAdmin[Any]):
     def response_add(
         self, request: HttpRequest, obj: Model, post_url_continue: str | None = None
     ) -> HttpResponse:
+        what = capfirst(obj._meta.verbose_name)
+        return self.shown_once(
+            request, obj, title=f"{what} {obj} was made", secrets=getattr(request, "_shown_once", [])
+        )
+
+    def shown_once(
+        self, request: HttpRequest, obj: Model, *, title: str, secrets: Sequence[tuple[str, str]]
+    ) -> HttpResponse:
+        """The page: names and values of what is new about an object."""
         opts = obj._meta
         path = f"admin:{opts.app_label}_{opts.model_name}"
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{capfirst(opts.verbose_name)} {obj} was made",
+            "title": title,
             "object": obj,
             "object_url": reverse(f"{path}_change", args=[obj.pk]),
             "list_url": reverse(f"{path}_changelist"),
             "list_name": opts.verbose_name_plural,
-            "secrets": getattr(request, "_shown_once", []),
+            "secrets": secrets,
         }
         page = TemplateResponse(request, "admin/gateway/shown_once.html", context)
         page.headers["Cache-Control"] = "no-store"

@@ -1,11 +1,12 @@
-"""Tenants are made, renamed, limited and deactivated here; never deleted."""
+"""Tenants are made, renamed, limited and deactivated here, and get new callback secrets; never deleted."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.text import slugify
 
 from gateway import keys, tenants
@@ -50,13 +51,13 @@ class TenantAdmin(audit.Audited, once.ShowsOnce):
     list_filter = ("active",)
     search_fields = ("slug", "name")
     ordering = ("name",)
-    actions = ("deactivate", "activate")
+    actions = ("deactivate", "activate", "rotate_callback_secret")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
-        return () if obj is None else ("slug", "created_at")
+        return () if obj is None else ("slug", "rotating", "created_at")
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
-        made = () if obj is None else ("created_at",)
+        made = () if obj is None else ("rotating", "created_at")
         return ("name", "slug", *(() if obj is None else ("active",)), "backlog_limit", *made)
 
     def get_search_results(
@@ -85,6 +86,27 @@ class TenantAdmin(audit.Audited, once.ShowsOnce):
     @admin.action(description="Activate the selected tenants", permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
         self._switch(request, queryset, active=True)
+
+    @admin.display(description="Callback secret before this one")
+    def rotating(self, tenant: Tenant) -> str:
+        until = tenant.previous_callback_secret_until
+        if until is None or until <= datetime.now(tz=UTC):
+            return "none that still signs"
+        return f"signs too until {until:%Y-%m-%d %H:%M} UTC"
+
+    @admin.action(description="Rotate the callback secret of the selected tenant", permissions=["change"])
+    def rotate_callback_secret(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> HttpResponse | None:
+        """What the tenant may do itself; the new secret is the answer, shown this once."""
+        chosen = list(queryset[:2])
+        if len(chosen) != 1:
+            self.message_user(
+                request, "Select one tenant: a new secret is shown only once.", level=messages.ERROR
+            )
+            return None
+        rotated, secret = tenants.rotate_callback_secret(tenant_id=chosen[0].pk)
+        audit.note(request, rotated, field="callback_secret", before="", after=audit.VEILED)
+        title = f"The callback secret of {rotated} was rotated; the one before signs too for 24 hours"
+        return self.shown_once(request, rotated, title=title, secrets=[("callbackSecret", secret)])
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Tenant], *, active: bool) -> None:
         switched = queryset.exclude(active=active)

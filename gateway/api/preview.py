@@ -6,13 +6,13 @@ from typing import Any
 from django.http import HttpResponse
 from django.urls import URLPattern
 
-from gateway import errors, magic, numbers, opt_outs
+from gateway import errors, magic, numbers, opt_outs, routed
 from gateway.api import schema
 from gateway.api.paths import both
 from gateway.api.rendering import stamp
 from gateway.api.views import StrictRequest, View, answer, credential
 from gateway.errors import Problem
-from gateway.hooks import RouteRequest, hooks
+from gateway.hooks import hooks
 from gateway.storing import Submission
 
 
@@ -24,15 +24,16 @@ class Preview(View):
         draft = schema.message(request.members, credential=credential(request), key=None, now=now)
         if draft.refused is not None:
             raise draft.refused
-        route = _route(draft)
-        return answer(request, _preview(draft, route, _problem(draft, route)))
+        step, route = _route(draft)
+        return answer(request, _preview(draft, route, _problem(draft, route)) | {"fallbackStep": step})
 
 
-def _route(draft: Submission) -> dict[str, Any] | None:
-    """The operator that would carry it now, why, and who else could."""
-    tag = (draft.metadata or {}).get("tag")
-    asked = RouteRequest(draft.tenant_id, draft.channel, draft.recipient, draft.sender, draft.parts, tag)
-    return hooks.explain(asked) if hooks.explain is not None else None
+def _route(draft: Submission) -> tuple[int, dict[str, Any] | None]:
+    """The step of its chain that it would begin with, and for that the operator now, why, and who else could."""
+    for number, asked in enumerate(routed.ways(draft)):
+        if hooks.explain is not None and (route := hooks.explain(asked)) is not None:
+            return number, route
+    return 0, None
 
 
 def _problem(draft: Submission, route: dict[str, Any] | None) -> Problem | None:

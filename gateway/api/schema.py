@@ -281,11 +281,21 @@ def _media(draft: Submission, value: Any, path: str, channel: str, faults: Fault
     if type(value) is not dict:
         faults.add(path, "INVALID_TYPE", "Must be an object.")
         return
-    for name in value.keys() - {"url", "type", "caption"}:
+    for name in value.keys() - {"url", "id", "type", "caption", "filename"}:
         faults.add(f"{path}.{name}", "UNKNOWN_MEMBER", "There is no such member.")
     url, kind, caption = value.get("url"), value.get("type"), value.get("caption")
-    if type(url) is not str or not is_url(url):
+    if (kept := value.get("id")) is not None and channel == "whatsapp":
+        if url is not None or type(kept) is not str or not 1 <= len(kept) <= 255:
+            faults.add(f"{path}.id", "INVALID_VALUE", "A text of at most 255 characters, in place of url.")
+    elif kept is not None:
+        faults.add(f"{path}.id", "INVALID_VALUE", "Media are known by an id over whatsapp only.")
+    elif type(url) is not str or not is_url(url):
         faults.add(f"{path}.url", "INVALID_VALUE", "An http or https URL of at most 2,048 characters.")
+    filename = value.get("filename")
+    if filename is not None and (
+        kind != "document" or type(filename) is not str or not 1 <= len(filename) <= 240
+    ):
+        faults.add(f"{path}.filename", "INVALID_VALUE", "A document's: at most 240 characters.")
     if type(kind) is not str or kind not in MEDIA_TYPES:
         faults.add(f"{path}.type", "INVALID_VALUE", f"One of {', '.join(sorted(MEDIA_TYPES))}.")
     if caption is not None and (type(caption) is not str or len(caption) > 1024):

@@ -20,6 +20,9 @@ class Tenant(models.Model):
     active = models.BooleanField(default=True)
     # Signs callbacks to a message's own callbackUrl (Standard Webhooks), sealed.
     callback_secret = models.BinaryField()
+    # The one before signs beside it until its moment.
+    previous_callback_secret = models.BinaryField(null=True)
+    previous_callback_secret_until = models.DateTimeField(null=True)
     # Most messages that may wait at once; null is the platform's setting.
     backlog_limit = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -32,19 +35,20 @@ class Tenant(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write the tenant, and its sandbox like it."""
+        """Write the tenant, and its sandbox like it; but each has its secret rotated by itself."""
         with transaction.atomic():
             super().save(*args, **kwargs)
             if self.pk > 0:
+                shared = {
+                    "slug": f"{self.slug}{SANDBOX_SLUG}",
+                    "name": f"{self.name} (sandbox)",
+                    "active": self.active,
+                    "backlog_limit": self.backlog_limit,
+                }
                 Tenant.everything.update_or_create(
                     pk=sandbox_of(self.pk),
-                    defaults={
-                        "slug": f"{self.slug}{SANDBOX_SLUG}",
-                        "name": f"{self.name} (sandbox)",
-                        "active": self.active,
-                        "callback_secret": self.callback_secret,
-                        "backlog_limit": self.backlog_limit,
-                    },
+                    defaults=shared,
+                    create_defaults=shared | {"callback_secret": self.callback_secret},
                 )
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:

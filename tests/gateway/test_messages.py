@@ -76,6 +76,29 @@ def test_goes_at_once_when_its_moment_has_passed(acme):
     assert row["expires_at"] - row["created_at"] == timedelta(seconds=60)
 
 
+@pytest.mark.parametrize(
+    ("channel", "media", "status"),
+    [
+        ("whatsapp", {"id": "1013859600285441", "type": "image"}, 200),
+        (
+            "whatsapp",
+            {"url": "https://example.com/a.pdf", "type": "document", "filename": "invoice.pdf"},
+            200,
+        ),
+        ("rcs", {"url": "https://example.com/a.pdf", "type": "document", "filename": "invoice.pdf"}, 200),
+        ("whatsapp", {"id": "1", "url": "https://example.com/a.jpg", "type": "image"}, 400),
+        ("whatsapp", {"id": "x" * 256, "type": "image"}, 400),
+        ("whatsapp", {"id": 5, "type": "image"}, 400),
+        ("rcs", {"id": "1", "type": "image"}, 400),
+        ("whatsapp", {"type": "image"}, 400),
+        ("whatsapp", {"url": "https://example.com/a.jpg", "type": "image", "filename": "a.jpg"}, 400),
+        ("whatsapp", {"url": "https://example.com/a.pdf", "type": "document", "filename": ""}, 400),
+    ],
+)
+def test_takes_media_by_url_or_by_id_and_names_of_documents(acme, channel, media, status):
+    assert acme.post("/v1/messages", message(channel=channel, content={"media": media})).status == status
+
+
 def test_carries_media_over_whatsapp(acme):
     media = {"url": "https://example.com/a.jpg", "type": "image", "caption": "A"}
     answer = acme.post("/v1/messages", message(channel="whatsapp", content={"media": media}))

@@ -53,6 +53,7 @@ def test_says_all_that_would_be_sent(acme, asked):
         "alternatives": [],
         "problem": None,
         "sendAt": "2019-12-31T22:00:00.000Z",
+        "fallbackStep": 0,
         "requestId": answer.headers["X-Request-Id"],
     }
     (request,) = asked

@@ -66,6 +66,7 @@ def test_seals_everything_anew(installation, settings):
     assert tables == {
         "gateway_apikey.secret": (2, 2, 0),
         "gateway_tenant.callback_secret": (tables["gateway_tenant.callback_secret"][0],) * 2 + (0,),
+        "gateway_tenant.previous_callback_secret": (0, 0, 0),
         "routing_operator.secrets": (sandboxed, sandboxed, 0),
         "webhooks_signaturekey.private_key": (1, 1, 0),
         "webhooks_webhook.previous_secret": (1, 1, 0),

@@ -192,6 +192,22 @@ def test_is_refused_for_a_variable_that_is_wrong(acme, variables, field, code):
     assert answer.json["details"][0]["code"] == code
 
 
+def test_takes_what_stands_beside_the_body_on_whatsapp_only(acme):
+    make(acme, channels=["whatsapp", "rcs"])
+    Template.objects.update(status=Template.Status.APPROVED)
+    templates.forget()
+    beside = {"header.1": "A", "header.image": "https://example.com/a.png", "button.0.url": "x"}
+    variables = {"code": "5", **beside}
+    answer = acme.post(MESSAGES, filled(channel="whatsapp", **variables))
+    assert text_of(acme, answer) == "Code 5"
+    stored = Message.objects.get(pk=answer.json["id"]).content["template"]["variables"]
+    assert stored == variables
+    refused = acme.post(MESSAGES, filled(channel="rcs", **variables))
+    assert {detail["code"] for detail in refused.json["details"]} == {"UNKNOWN_MEMBER"}
+    odd = acme.post(MESSAGES, filled(channel="whatsapp", code="5", **{"button.10.url": "x"}))
+    assert odd.json["details"][0]["field"] == "content.template.variables.button.10.url"
+
+
 def test_is_refused_for_a_number_beyond_all_numbers(acme):
     make(acme)
     body = b'{"to": "+14155550101", "content": {"template": {"name": "code", "variables": {"code": -1e999}}}}'

@@ -14,10 +14,10 @@ from webhooks.models import Webhook
 
 
 def make_tenant(slug: str) -> Tenant:
-    tenant = Tenant.objects.create(slug=slug, name=slug, callback_secret=b"")
-    tenant.secret = signing.new_secret()
-    tenant.callback_secret = sealing.seal(tenant.secret.encode(), context=sealing.CONTEXT_TENANT_CALLBACK)
-    tenant.save()
+    secret = signing.new_secret()
+    sealed = sealing.seal(secret.encode(), context=sealing.CONTEXT_TENANT_CALLBACK)
+    tenant = Tenant.objects.create(slug=slug, name=slug, callback_secret=sealed)
+    tenant.secret = secret
     return tenant
 
 

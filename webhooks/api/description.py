@@ -124,7 +124,10 @@ _CHANGED: Json = {
     },
     "template": null(_TEMPLATE),
     "format": null(_FORMAT),
-    "failoverUrl": null(_FAILOVER),
+    "failoverUrl": {
+        "anyOf": [_FAILOVER, {"type": "string", "maxLength": 0}, {"type": "null"}],
+        "examples": _FAILOVER["examples"],
+    },
     "batch": null(_BATCH),
     "ordered": null(_ORDERED),
     "description": null(_NOTE),

@@ -107,8 +107,8 @@ def _members(request: Request) -> dict[str, Any]:
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    given = request.GET.get(name, "")
-    if not given:
+    given = request.GET.get(name)
+    if given is None:
         return default
     if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) > 0):
         message = f"{name} property value is invalid"

@@ -93,13 +93,18 @@ def _example(entry: dict[str, Any], field: str) -> Json:
     }
 
 
+_TRUE = "[Tt][Rr][Uu][Ee]"
 _DEVELOPER_MODE = shapes.in_header(
     "x-developer-mode",
     "With true the request is about the account's sandbox, whose data are its own.",
-    one_of("true", "false") | {"default": "false"},
+    {"type": "string", "pattern": f"^({_TRUE}|[Ff][Aa][Ll][Ss][Ee])$", "default": "false"},
 )
 _DEVELOPER_MODE_ONLY = {
-    **shapes.in_header("x-developer-mode", "This is in the sandbox only.", one_of("true")),
+    **shapes.in_header(
+        "x-developer-mode",
+        "This is in the sandbox only.",
+        {"type": "string", "pattern": f"^{_TRUE}$", "examples": ["true"]},
+    ),
     "required": True,
 }
 _HEADERS: Json = {

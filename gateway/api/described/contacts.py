@@ -235,7 +235,12 @@ PART: Json = {
                 "tags": ["contacts"],
                 "operationId": "removeContactTag",
                 "summary": "Take a tag off; one that it does not have is no error.",
-                "parameters": [_ID, in_path("tag", _TAG, "The tag; a slash at its end does not count.")],
+                "parameters": [
+                    _ID,
+                    in_path(
+                        "tag", text(least=1, example="vip"), "The tag; a slash at its end does not count."
+                    ),
+                ],
                 "responses": {"200": answer("The contact.", "Contact"), **READS, **problems(404)},
                 **scope("contacts:manage"),
             }

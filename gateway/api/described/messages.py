@@ -163,8 +163,11 @@ _PREVIEW: Json = {
             _WAY
             | {
                 "operator": null(text(example="carrier-two")),
-                "state": one_of("ready", "down", "tripped", "closed")
-                | {"description": "tripped: failed too often lately; closed: not at this time of day."},
+                "state": one_of("ready", "down", "tripped", "closed", "quiet")
+                | {
+                    "description": "tripped: failed too often lately; closed: not at this time of day; quiet: "
+                    "in the operator's quiet hours."
+                },
             },
             required=("operator", "priority", "cost", "state"),
             about="Who would be tried next.",
@@ -179,6 +182,11 @@ _PREVIEW: Json = {
     )
     | {"examples": [None]},
     "sendAt": null(TIME),
+    "fallbackStep": whole(
+        "The step of its fallback that it would begin with, where nothing before has a route; 0: as asked.",
+        most=schema.FALLBACKS,
+        example=0,
+    ),
 }
 _SCHEMAS: Json = {
     **new_messages.SCHEMAS,

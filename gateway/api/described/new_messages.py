@@ -33,7 +33,9 @@ _TEMPLATE = object_(
             {
                 "type": "object",
                 "additionalProperties": {"type": ["string", "number"]},
-                "description": "A value for each {{variable}} of the body, at most 1,024 characters.",
+                "description": "A value for each {{variable}} of the body, at most 1,024 characters. On whatsapp "
+                "also what stands beside the body: header.1, header.image, header.video, header.document, "
+                "header.filename, button.0.url, button.0.payload, button.0.code.",
                 "examples": [{"name": "Ann"}],
             }
         ),
@@ -42,15 +44,21 @@ _TEMPLATE = object_(
     closed=True,
     about="Its text is made at acceptance. 422 unless it exists, is approved, and every variable is given.",
 )
-_MEDIA = object_(
-    {
-        "url": URL,
-        "type": one_of(*sorted(schema.MEDIA_TYPES)),
-        "caption": null(text(most=1024)),
-    },
-    required=("url", "type"),
-    closed=True,
-)
+
+
+def _media(**place: Json) -> list[Json]:
+    """Media that are found in this place, by a URL or an id: documents, which have names, and others."""
+    (found,) = place
+    shared = {"url": NULL, "id": NULL} | place | {"caption": null(text(most=1024))}
+    named = {"filename": null(text("What the handset calls it.", least=1, most=240, example="invoice.pdf"))}
+    others = one_of(*sorted(schema.MEDIA_TYPES - {"document"}))
+    return [
+        object_(shared | {"type": others, "filename": NULL}, required=(found, "type"), closed=True),
+        object_(shared | {"type": one_of("document")} | named, required=(found, "type"), closed=True),
+    ]
+
+
+_MEDIA_ID = text("Of media that WhatsApp keeps already.", least=1, most=255, example="1013859600285441")
 
 
 def _content(channel: str) -> Json:
@@ -60,7 +68,7 @@ def _content(channel: str) -> Json:
         "template": ref("TemplateContent"),
     }
     if channel in schema.MEDIA_CHANNELS:
-        kinds["media"] = ref("MediaContent")
+        kinds["media"] = ref("WhatsAppMediaContent" if channel == "whatsapp" else "MediaContent")
     names = ("text", "template", "media")
     return {
         "description": "Exactly one of text, template and, not on sms, media.",
@@ -129,7 +137,8 @@ _FALLBACK = array(
 
 SCHEMAS: Json = {
     "TemplateContent": _TEMPLATE,
-    "MediaContent": _MEDIA,
+    "MediaContent": {"oneOf": _media(url=URL)},
+    "WhatsAppMediaContent": {"oneOf": [*_media(url=URL), *_media(id=_MEDIA_ID)]},
     **{name: _content(channel) for channel, name in _CONTENTS.items()},
     **{name: _message(channel) for channel, name in _MESSAGES.items()},
     "NewMessage": {"oneOf": [ref(name) for name in _MESSAGES.values()]},
