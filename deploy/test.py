@@ -63,13 +63,13 @@ def failing(variables: Mapping[str, str]) -> list[str]:
 
 
 def runs(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """What pytest is run with: a test a core, then the pipeline's files, which mostly wait."""
+    """What pytest is run with: a test a core, then the pipeline's groups of files, each with a system of its own."""
     pytest = [sys.executable, "-m", "pytest"]
     if arguments:
         return [("tests", [*pytest, *arguments])]
     return [
         ("tests", [*pytest, "-n", "2", "-m", "not pipeline"]),
-        ("pipeline tests", [*pytest, "-n", "2", "--dist", "loadfile", "-m", "pipeline"]),
+        ("pipeline tests", [*pytest, "-n", "2", "--dist", "loadgroup", "-m", "pipeline"]),
     ]
 
 

@@ -7,13 +7,34 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from gateway import backlog, keys, numbers_owned, throttling
+from tests import emptying
 
 
 def pytest_configure() -> None:
     # The static files' middleware warns of a folder that is not there, and warnings are errors.
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    # Nobody guesses at what tests' passwords are; the usual hash takes a second of a processor.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    emptying.install()
+    _remember_static_files()
+
+
+def _remember_static_files() -> None:
+    """Every client of a test makes the middleware anew, which reads five hundred files' sizes and dates."""
+    read = WhiteNoiseMiddleware.add_files_from_finders
+    found: dict[str, Any] = {}
+
+    def remembered(self: WhiteNoiseMiddleware) -> None:
+        if not found:
+            before = dict(self.files)
+            read(self)
+            found.update({url: file for url, file in self.files.items() if url not in before})
+        self.files.update(found)
+
+    WhiteNoiseMiddleware.add_files_from_finders = remembered
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,11 @@ from deploy.bench.stack import Stack
 UP_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
 PASSWORD = "bench"
+INTAKE_TOKEN = "intake-of-the-bench"
 # Messages that go first, so that connections, prepared statements and caches are as in a stack that has run.
 WARM_UP = 400
+# Messages a second of the operator with a rate; the window of the one with a narrow window.
+RATE, NARROW = 200.0, 10
 
 
 class BenchError(Exception):
@@ -31,13 +34,16 @@ class BenchError(Exception):
 class Way:
     """What a lane is made of: options of its simulator (None: there is none), and how many operators.
 
-    `http` makes them HTTP operators of one provider instead, which answers after so many seconds.
+    `http` makes them HTTP operators of one provider instead, which answers after so many seconds. `terms` are more
+    options of its operators, `numbers` what its tenant owns.
     """
 
     simulator: tuple[str, ...] | None
     operators: int = 1
     recorded: bool = False
     http: float | None = None
+    terms: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -56,7 +62,12 @@ WAYS = {
     "recorded": Way((), recorded=True),
     "four": Way((), operators=4),
     "four-silent": Way(("--receipts", "none"), operators=4),
-    "http": Way(None, http=0.2),
+    "http": Way(
+        None, http=0.2, terms=("--secret", f"intake_token={INTAKE_TOKEN}"), numbers=("+14155550101",)
+    ),
+    "rated": Way(("--receipts", "none"), recorded=True, terms=("--rate", f"{RATE:g}")),
+    "narrow": Way(("--receipts", "none", "--latency", "50"), terms=("--window", f"{NARROW}")),
+    "inbound": Way(("--receipts", "none"), numbers=("+14155550100",)),
     # Its operator is down, so that what is accepted stays where acceptance put it.
     "down": Way(None),
 }
@@ -120,7 +131,8 @@ class Bench:
         slugs = [f"{name}-{number}" for number in range(way.operators)]
         for slug, prefix in zip(slugs, way.prefixes, strict=True):
             made = _operator(slug, port) if way.http is None else _http_operator(slug, port)
-            commands += [made, _route(slug, name, prefix)]
+            commands += [(*made, *way.terms), _route(slug, name, prefix)]
+        commands += [("add_number", number, "--tenant", name) for number in way.numbers]
         _tenant, issued, *_rest = self.stack.commands(*commands)
         if simulator is not None:
             await_(
@@ -223,15 +235,16 @@ class Bench:
             ledger.remove_webhooks(self.stack.database, copies)
             requests.delete(f"{root}/{first}", headers=headers, timeout=60)
 
-    def add_worker(self, lane: Lane, name: str) -> None:
-        """Another worker of the operators' queues, bound to the lane's operators."""
+    def add_worker(self, lane: Lane, name: str, *, of_lane: bool = False) -> None:
+        """Another worker of the operators' queues, or only of the lane's, bound to the lane's operators."""
         slug = self.stack.ask(
             "SELECT o.slug FROM routing_route r JOIN routing_operator o ON o.id = r.operator_id"
             " WHERE r.tenant_id = %s LIMIT 1",
             lane.tenant_id,
         )
-        self.stack.add_worker(name)
-        await_(lambda: self.binds([slug]) >= 2, UP_SECONDS, "The second worker is not up.")
+        there = self.binds([slug])
+        self.stack.add_worker(name, queue=f"operator.{slug}" if of_lane else "operators")
+        await_(lambda: self.binds([slug]) > there, UP_SECONDS, f"The worker {name} is not up.")
 
 
 def _operator(slug: str, port: int) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ HOT = (
     "gateway_duemessage",
     "gateway_idempotencykey",
     "gateway_fallbacktimer",
+    "gateway_inboundmessage",
     "gateway_tally",
     "gateway_tallydelta",
     "routing_delivery",
@@ -213,3 +214,12 @@ def copy_webhook(database: Database, webhook_id: str, *, count: int) -> list[str
 
 def remove_webhooks(database: Database, webhook_ids: Sequence[str]) -> None:
     database.execute("DELETE FROM webhooks_webhook WHERE id = ANY(%s::uuid[])", [list(webhook_ids)])
+
+
+def inbound(database: Database, *, tenant_id: int) -> tuple[int, int]:
+    """How many of handsets' messages a tenant has, and from how many handsets."""
+    row = database.execute(
+        "SELECT count(*), count(DISTINCT sender) FROM gateway_inboundmessage WHERE tenant_id = %s",
+        [tenant_id],
+    ).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

@@ -5,11 +5,15 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from deploy import child, home, load
+
+# Orders to a simulator that are written before their answers are read.
+ORDERS_AT_ONCE = 500
 
 
 class PeerError(Exception):
@@ -84,6 +88,17 @@ class Simulator(Peer):
         """Its counters now."""
         self._control.sendall(b"stats\n")
         return dict(json.loads(self._lines.readline()))
+
+    def write(self, texts: Iterable[tuple[str, str, str]]) -> None:
+        """Handsets write: (from, to, text) each. Returns when all are on their way, or wait for a bind."""
+        orders = [f"mo {sender} {recipient} {text}\n".encode() for sender, recipient, text in texts]
+        for start in range(0, len(orders), ORDERS_AT_ONCE):
+            some = orders[start : start + ORDERS_AT_ONCE]
+            self._control.sendall(b"".join(some))
+            for _ in some:
+                answer = json.loads(self._lines.readline())
+                if not answer["ok"]:
+                    raise PeerError(f"{self.name}: {answer['error']}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 from deploy import load, measure
-from deploy.bench import dispatching, failover, figures, ledger
-from deploy.bench.lanes import Bench, Lane, reaches, record_lines
-from deploy.measure import Memory, Window
-
-Result = dict[str, Any]
+from deploy.bench import dispatching, failover, figures, inbound, ledger, runs, scale
+from deploy.bench.lanes import Bench, record_lines
+from deploy.bench.runs import Result
+from deploy.measure import Memory
 
 DELIVERED = "message.delivered"
 SETTLE_SECONDS = 5.0
@@ -18,151 +15,38 @@ STORED = 1_000_000
 WINDOW, SLOW_SECONDS = 100, 0.05
 
 
-@dataclass
-class Run:
-    """One measured run. Moments are seconds since the epoch."""
-
-    job: load.Job
-    load: load.Result
-    window: Window
-    ended_at: float
-    complete: bool = True
-    lost: int = 0
-    duplicated: int = 0
-    latency: dict[str, dict[str, float]] = field(default_factory=dict)
-    more: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        return self.ended_at - self.load.began_at
-
-    @property
-    def rate(self) -> float:
-        return self.job.count / self.seconds
-
-    def result(self, *, target: dict[str, float], met: bool) -> Result:
-        """The run as it is printed."""
-        return {
-            "target": target,
-            "met": met and self.complete and not self.lost,
-            "messages": self.job.count,
-            "messages_a_call": self.job.per_call,
-            "connections": self.job.connections,
-            "seconds": round(self.seconds, 3),
-            "messages_per_second": round(self.rate, 1),
-            "lost": self.lost,
-            "duplicated": self.duplicated,
-            "complete": self.complete,
-            "latency_ms": {"accept_call": measure.spread(self.load.latencies), **self.latency},
-            **self.more,
-            "cpu_seconds_per_1000": figures.cpu(self.window, self.job.count),
-            "peak_memory_mb": figures.peaks(self.window),
-        }
-
-
-def _accept(bench: Bench, count: int, **options: Any) -> Run:
-    """Accept only: the lane's operator is down, so nothing is delivered."""
-    lane = bench.lane("down")
-    bench.fresh()
-    job = bench.job(lane, count, **options)
-    bench.source.prepare(job)
-    with bench.window(lane) as window:
-        bench.source.begin()
-        answer = bench.source.result()
-        window.close()
-    bench.peak = measure.larger(bench.peak, window.peaks.together)
-    stored = sum(ledger.statuses(bench.stack.database, run=job.run).values())
-    ledger.forget_waiting(bench.stack.database)
-    run = Run(job, answer, window, answer.ended_at, lost=answer.accepted - stored)
-    run.complete = answer.accepted == job.count
-    run.more = {"answers": answer.statuses, "operator": "down, so that nothing is delivered"}
-    return run
-
-
-def _carry(
-    bench: Bench, name: str, count: int, *, receipts: bool = False, callbacks: bool = False, **options: Any
-) -> Run:
-    """Submit and wait until the last answer (or receipt, or callback and its attempt) is recorded."""
-    lane = bench.lane(name)
-    bench.fresh()
-    job = bench.job(lane, count, **options)
-    bench.source.prepare(job)
-    before = _simulated(lane)
-    goals = {"accepted": count, "receipts_acknowledged": count if receipts or callbacks else 0}
-
-    def arrived() -> int:
-        now = _simulated(lane)
-        done = sum(min(int(now[name] - before[name]), goal) for name, goal in goals.items())
-        return done + (int(bench.sink.ask(do="counts")["distinct"]) if callbacks else 0)
-
-    settled = ledger.settled if callbacks else ledger.handed_over
-    with bench.window(lane) as window:
-        bench.source.begin()
-        complete = reaches(arrived, sum(goals.values()) + (count if callbacks else 0))
-        complete = reaches(lambda: settled(bench.stack.database), 1, every=0.02) and complete
-        ended_at = time.time()
-        window.close()
-    bench.peak = measure.larger(bench.peak, window.peaks.together)
-    run = Run(job, bench.source.result(), window, ended_at, complete)
-    run.duplicated = _simulated(lane)["duplicates"] - before["duplicates"]
-    _account(bench, run, "delivered" if receipts or callbacks else "sent")
-    return run
-
-
-def _simulated(lane: Lane) -> dict[str, Any]:
-    assert lane.simulator is not None
-    return lane.simulator.stats()
-
-
-def _account(bench: Bench, run: Run, wanted: str) -> None:
-    """Compare what was accepted with what the ledger says became of it."""
-    found: dict[str, int] = {}
-
-    def told() -> int:
-        found.clear()
-        found.update(ledger.statuses(bench.stack.database, run=run.job.run))
-        return found.get(wanted, 0)
-
-    # A receipt that overtook its answer is acknowledged, parked, and matched some tenths of a second later.
-    reaches(told, run.load.accepted, every=0.5, patience=5.0)
-    run.lost = run.load.accepted - found.get(wanted, 0)
-    run.complete = run.complete and run.load.accepted == run.job.count
-    run.latency = ledger.stages(bench.stack.database, run=run.job.run)
-    run.more["statuses"] = found
-
-
 def bulk_accept(bench: Bench) -> Result:
-    run = _accept(bench, 5_000 if bench.quick else 150_000)
+    run = runs.accept(bench, 5_000 if bench.quick else 150_000)
     return run.result(target={"messages_per_second": 15_000}, met=run.rate >= 15_000)
 
 
 def single_accept(bench: Bench) -> Result:
     """Single POSTs: key, rate limit, idempotency, opt-outs and commit each."""
-    run = _accept(bench, 1_000 if bench.quick else 20_000, per_call=1, connections=64)
+    run = runs.accept(bench, 1_000 if bench.quick else 20_000, per_call=1, connections=64)
     return run.result(target={"messages_per_second": 2_000}, met=run.rate >= 2_000)
 
 
 def bulk_call(bench: Bench) -> Result:
     """One call of 1,000 messages after another: how long each takes."""
-    run = _accept(bench, 5_000 if bench.quick else 60_000, connections=1)
+    run = runs.accept(bench, 5_000 if bench.quick else 60_000, connections=1)
     median = measure.spread(run.load.latencies)["p50"]
     return run.result(target={"median_ms": 60}, met=median < 60)
 
 
 def submit(bench: Bench, lane: str = "silent") -> Result:
-    run = _carry(bench, lane, 3_000 if bench.quick else 30_000)
+    run = runs.carry(bench, lane, 3_000 if bench.quick else 30_000)
     return run.result(target={"messages_per_second": 4_500}, met=run.rate >= 4_500)
 
 
 def receipts(bench: Bench, lane: str = "receipts") -> Result:
     """As `submit`, with a receipt for each message after 100 ms, until the last one is recorded."""
-    run = _carry(bench, lane, 3_000 if bench.quick else 30_000, receipts=True)
+    run = runs.carry(bench, lane, 3_000 if bench.quick else 30_000, receipts=True)
     return run.result(target={}, met=True)
 
 
 def callbacks(bench: Bench, lane: str = "receipts") -> Result:
     with bench.webhook(bench.lane(lane), DELIVERED):
-        run = _carry(bench, lane, 2_000 if bench.quick else 20_000, callbacks=True)
+        run = runs.carry(bench, lane, 2_000 if bench.quick else 20_000, callbacks=True)
         seen = bench.sink.ask(do="report")
     run.lost = max(run.lost, run.load.accepted - int(seen["distinct"]))
     run.duplicated += int(seen["duplicates"])
@@ -178,7 +62,7 @@ def callbacks(bench: Bench, lane: str = "receipts") -> Result:
 
 
 def slow_smsc(bench: Bench) -> Result:
-    run = _carry(bench, "slow", 4_000 if bench.quick else 20_000)
+    run = runs.carry(bench, "slow", 4_000 if bench.quick else 20_000)
     fraction = run.rate / (WINDOW / SLOW_SECONDS)
     run.more["fraction_of_window_by_latency"] = round(fraction, 3)
     return run.result(target={"fraction_of_window_by_latency": 0.9}, met=fraction >= 0.9)
@@ -186,14 +70,14 @@ def slow_smsc(bench: Bench) -> Result:
 
 def http_operator(bench: Bench) -> Result:
     """An HTTP operator that takes 200 ms to answer each message."""
-    run = _carry(bench, "http", 1_000 if bench.quick else 10_000)
-    run.more["most_requests_at_once"] = _simulated(bench.lane("http"))["most_busy"]
+    run = runs.carry(bench, "http", 1_000 if bench.quick else 10_000)
+    run.more["most_requests_at_once"] = runs.simulated(bench.lane("http"))["most_busy"]
     return run.result(target={"messages_per_second": 500}, met=run.rate >= 500)
 
 
 def latency(bench: Bench) -> Result:
     """20 messages a second: from the answer to the client, and from its request, to the simulator's submit_sm."""
-    run = _carry(
+    run = runs.carry(
         bench,
         "recorded",
         60 if bench.quick else 1_000,
@@ -259,7 +143,7 @@ def million(bench: Bench) -> dict[str, Result]:
 
 def memory(bench: Bench, idle: Memory) -> Result:
     """The whole stack at rest as it started, at most in any scenario so far, and at rest again."""
-    run = _carry(bench, "receipts", 2_000 if bench.quick else 30_000, receipts=True)
+    run = runs.carry(bench, "receipts", 2_000 if bench.quick else 30_000, receipts=True)
     time.sleep(1 if bench.quick else SETTLE_SECONDS)
     after = measure.total(measure.memory(bench.stack.pids()).values())
     sizes = {"idle": idle, "under_load": bench.peak, "idle_after_load": after}
@@ -292,10 +176,13 @@ SINGLE: dict[str, Callable[[Bench], Result]] = {
     "http_operator": http_operator,
     "latency": latency,
     "failover": failover.failover,
+    "inbound": inbound.inbound,
+    "inbound_http": inbound.inbound_http,
 }
 GROWTH: dict[str, Callable[[Bench], dict[str, Result]]] = {
     "operators_4": operators_4,
     "workers_2": workers_2,
+    "scale": scale.scale,
     "million": million,
 }
 NAMES = (*SINGLE, "memory", *GROWTH)

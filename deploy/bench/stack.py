@@ -107,11 +107,11 @@ class Stack:
         lines = (self.folder / "run.log").read_text(errors="replace").splitlines()
         return [line for line in lines if "starting it again" in line]
 
-    def add_worker(self, name: str) -> None:
-        """One more worker of the operators' queues, beside the supervised one."""
+    def add_worker(self, name: str, *, queue: str = "operators") -> None:
+        """One more worker of the operators' queues, or of one of them, beside the supervised one."""
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             self._extra[name] = subprocess.Popen(
-                [sys.executable, *parts.CELERY, "-Q", "operators", "-n", f"{name}@%h", *parts.QUIET],
+                [sys.executable, *parts.CELERY, "-Q", queue, "-n", f"{name}@%h", *parts.QUIET],
                 cwd=home.CHECKOUT,
                 env={**self.environment, "TRUNKLINE_ROLE": name, "MALLOC_ARENA_MAX": "2"},
                 stdin=subprocess.DEVNULL,
@@ -128,6 +128,12 @@ class Stack:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def kill_worker(self, name: str) -> None:
+        """End an additional worker as a machine that fails does."""
+        process = self._extra.pop(name)
+        process.kill()
+        process.wait()
 
     def commands(self, *commands: Sequence[str]) -> list[dict[str, Any]]:
         """Run management commands, one after the other in one process; what each printed as JSON.

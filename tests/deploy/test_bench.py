@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from deploy.bench import lanes
+from deploy.bench import lanes, scale
 
 
 def bench(*arguments):
@@ -35,18 +35,40 @@ def test_it_gives_up_when_a_count_stands_still(monkeypatch):
     assert lanes.reaches(lambda: 4, 4)
 
 
-@pytest.mark.pipeline
-def test_it_measures_the_whole_way_and_loses_nothing():
-    done = bench("--quick", "--set", "single_accept", "callbacks")
+def test_it_counts_what_falls_into_a_second():
+    moments = [10.0, 10.5, 10.9, 11.2, 13.0]
+    assert scale.each_second(moments) == [3, 1, 0, 1]
+    assert (scale.most_within(moments, 1.0), scale.most_within(moments, 0.1)) == (3, 1)
+    assert (scale.each_second([]), scale.most_within([], 1.0)) == ([], 0)
+
+
+# One stack, and one process to run it from.
+def of_a_stack(test):
+    return pytest.mark.pipeline(pytest.mark.xdist_group("bench")(test))
+
+
+SCENARIOS = ["single_accept", "callbacks", "callback_isolation", "callback_slow", "inbound", "inbound_http"]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """What one stack was measured to do, by scenario."""
+    done = bench("--quick", "--set", *SCENARIOS)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["restarts"] == []
-    assert set(found["scenarios"]) == {"single_accept", "callbacks"}
-    for result in found["scenarios"].values():
+    assert list(found["scenarios"]) == SCENARIOS
+    return found["scenarios"]
+
+
+@of_a_stack
+def test_it_measures_the_whole_way_and_loses_nothing(measured):
+    for name in ("single_accept", "callbacks"):
+        result = measured[name]
         assert (result["lost"], result["duplicated"], result["complete"]) == (0, 0, True)
         assert {"api", "relay", "worker", "webhooks", "postgres"} <= set(result["cpu_seconds_per_1000"])
         assert result["peak_memory_mb"]["whole stack"]["rss"] > 100
-    whole = found["scenarios"]["callbacks"]
+    whole = measured["callbacks"]
     assert (whole["callbacks_verified"], whole["attempts_recorded"], whole["wrong_signatures"]) == (
         2000,
         2000,
@@ -58,3 +80,22 @@ def test_it_measures_the_whole_way_and_loses_nothing():
         "sent_to_delivered",
         "delivered_to_callback",
     }
+
+
+@of_a_stack
+def test_it_measures_callbacks_beside_an_endpoint_that_hangs_and_to_slow_ones(measured):
+    for name in ("callback_isolation", "callback_slow"):
+        result = measured[name]
+        assert (result["lost"], result["duplicated"], result["wrong_signatures"]) == (0, 0, 0)
+        assert "webhooks" in result["cpu_seconds_per_1000"]
+    assert measured["callback_isolation"]["waiting_for_the_one_that_hangs"]["after"] == 5000
+    assert measured["callback_slow"]["attempts_recorded"] == 1000
+
+
+@of_a_stack
+@pytest.mark.parametrize(("name", "count"), [("inbound", 2000), ("inbound_http", 1000)])
+def test_it_measures_what_handsets_send(measured, name, count):
+    result = measured[name]
+    assert (result["lost"], result["duplicated"], result["wrong_signatures"]) == (0, 0, 0)
+    assert (result["messages"], result["callbacks_verified"]) == (count, count)
+    assert result["messages_per_second"] > result["told_per_second"] > 0

@@ -1,6 +1,6 @@
 """One running system shared by the tests of a broker; each test begins when it is calm.
 
-With ``-n 3 --dist loadfile`` a file has a system of its own: most of a test is waiting, so three share two cores.
+With ``-n 2 --dist loadgroup`` the files of a group share one: to start it costs ten seconds of a processor.
 """
 
 import pytest

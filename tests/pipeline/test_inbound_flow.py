@@ -12,6 +12,7 @@ from tests.pipeline.peers import Listener
 
 pytestmark = [
     pytest.mark.pipeline,
+    pytest.mark.xdist_group("embedded"),
     pytest.mark.parametrize("running", ["embedded"], indirect=True, scope="session"),
 ]
 
@@ -118,6 +119,7 @@ def test_it_opts_out_replies_and_refuses_what_waits(shops, stack):
     await_(stack, lambda: sushi.ask(f"messages/{waiting}")["status"] == "rejected", "not refused")
     assert sushi.ask(f"messages/{waiting}")["errorCode"] == "RECIPIENT_OPTED_OUT"
     assert pizza.ask(f"messages/{others}")["status"] == "scheduled"
+    pizza.ask(f"messages/{others}/cancel", {})
     (evidence,) = sushi.ask(f"opt-outs?phone={handset.replace('+', '%2B')}")["data"]
     assert (evidence["text"], evidence["source"]) == ("Arrêt", "keyword")
     await_(stack, lambda: handset in stack.smsc.submits(), "no reply")
