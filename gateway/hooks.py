@@ -7,7 +7,7 @@ it raises rolls that transaction back, on purpose: a status that could not be fa
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 
@@ -36,6 +36,12 @@ class RouteRequest:
     priority: int = 1
 
 
+class Route(Protocol):
+    """Chooses the operators of messages; ``fresh``: by what is true now, before it is said that one has none."""
+
+    def __call__(self, requests: Sequence[RouteRequest], *, fresh: bool = True) -> list[int]: ...
+
+
 @dataclass(slots=True)
 class Hooks:
     """The registered functions."""
@@ -44,7 +50,7 @@ class Hooks:
     fan_out: list[Callable[[Sequence[Fact]], None]] = field(default_factory=list)
     # Operators' ids for messages about to be accepted, 0 for none as yet, -1 where none matches; None registered: all
     # are 0.
-    route: Callable[[Sequence[RouteRequest]], list[int]] | None = None
+    route: Route | None = None
     # Inside the transaction that stored messages which only steps of their fallback have routes for: let them begin
     # with those. Given their ids and the moment.
     begin_with_fallback: Callable[[Sequence[UUID], datetime], None] | None = None

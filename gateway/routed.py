@@ -1,6 +1,7 @@
 """Whose lane each submission goes to, as the outer apps have it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from gateway.hooks import RouteRequest, hooks
 from gateway.storing import Submission
@@ -17,8 +18,14 @@ def lanes(*, submissions: Sequence[Submission]) -> list[int]:
     """The operator of each, :data:`NOWHERE`, :data:`BY_FALLBACK` or :data:`NO_ROUTE`."""
     if hooks.route is None:
         return [NOWHERE] * len(submissions)
-    found = hooks.route([_asked(submission) for submission in submissions])
-    return _by_fallback(submissions, found, hooks.route) if NO_ROUTE in found else found
+    found = _lanes(submissions, partial(hooks.route, fresh=False))
+    # A route made a moment ago must count before a tenant is told that there is none.
+    return _lanes(submissions, hooks.route) if NO_ROUTE in found else found
+
+
+def _lanes(submissions: Sequence[Submission], route: _Route) -> list[int]:
+    found = route([_asked(submission) for submission in submissions])
+    return _by_fallback(submissions, found, route) if NO_ROUTE in found else found
 
 
 def _asked(s: Submission) -> RouteRequest:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import Error as DatabaseError
+from django.db import connection, transaction
 
-from gateway import ids, inbound, numbers_owned
+from gateway import ids, inbound, numbers_owned, outages
 from gateway.inbound import Arrival
 from routing import operators, reassembly
 from routing.contract import Inbound
@@ -38,16 +39,16 @@ def keep(*, arrived: Sequence[Inbound], slugs: dict[int, str]) -> None:
     ``slugs`` names the operators. Pieces of long messages are kept until the others are there.
 
     Raises:
-        OperationalError, InterfaceError: the database is away, or wants it tried again; nothing is kept.
+        django.db.Error: the database is away, or wants it tried again; nothing is kept.
     """
     if not arrived:
         return
     try:
         with transaction.atomic():
             _keep(arrived, slugs)
-    except (OperationalError, InterfaceError):
-        raise
     except Exception as error:
+        if isinstance(error, DatabaseError) and outages.is_away(error):
+            raise
         log.exception("inbound.not_acted_upon", messages=len(arrived))
         if len(arrived) == 1:
             _keep_bare(arrived[0], slugs, error)
@@ -218,7 +219,7 @@ def _take_up(rows: Sequence[tuple[Any, ...]]) -> None:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(_TAKEN, [[row[0]]])
                 inbound.receive(tenant_id=tenant_id, arrivals=[arrival])
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, DatabaseError) and outages.is_away(error):
+                raise
             log.exception("inbound.not_taken_up", inbound_id=str(row[0]))

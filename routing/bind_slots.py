@@ -56,13 +56,14 @@ def wish_of(operator: Operator) -> Wish | None:
     limit, binds = operator.settings.get("max_binds"), operator.settings.get("binds", 1)
     if not (_counts(limit) and _counts(binds)):
         return None
-    return Wish(min(int(binds), int(limit)), int(limit))
+    wanted, most = int(float(binds)), int(float(limit))
+    return Wish(min(wanted, most), most)
 
 
 def _counts(value: Any) -> bool:
     try:
-        return 1 <= int(value) <= MOST
-    except (TypeError, ValueError):
+        return 1 <= float(value) <= MOST
+    except (TypeError, ValueError, OverflowError):
         return False
 
 
@@ -92,7 +93,7 @@ class Slots:
             self._open()
             for operator_id in [key for key in self._held if key not in keep]:
                 wish = wishes.get(operator_id)
-                self._release(operator_id, down_to=wish.binds if wish else 0)
+                self._release(operator_id, wish or Wish(0, 0))
             if time.monotonic() >= self._take_more_at:
                 for operator_id in [key for key in wishes if key not in keep]:
                     self._take_more(operator_id, wishes[operator_id])
@@ -126,13 +127,15 @@ class Slots:
             self._held.setdefault(operator_id, []).extend(key for (key,) in taken)
             log.info("binds.taken", operator_id=operator_id, slots=len(self._held[operator_id]))
 
-    def _release(self, operator_id: int, *, down_to: int) -> None:
+    def _release(self, operator_id: int, wish: Wish) -> None:
+        """Give back what is more than wished, and the slots beyond a limit that was lowered."""
         held = self._held[operator_id]
-        if surplus := held[down_to:]:
+        kept = [key for key in held if key < operator_id * MOST + wish.limit][: wish.binds]
+        if surplus := [key for key in held if key not in kept]:
             self._ask(_RELEASE, {"namespace": NAMESPACE, "keys": surplus})
-            log.info("binds.released", operator_id=operator_id, slots=down_to)
-        if down_to:
-            self._held[operator_id] = held[:down_to]
+            log.info("binds.released", operator_id=operator_id, slots=len(kept))
+        if kept:
+            self._held[operator_id] = kept
         else:
             del self._held[operator_id]
 

@@ -122,7 +122,6 @@ class OperatorSettings:
     channel: str
     rate: float | None
     settings: dict[str, Any]
-    id_mode: str = "as_is"
     secrets: dict[str, Any] = field(default_factory=dict, repr=False)
 
 

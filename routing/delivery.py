@@ -29,8 +29,8 @@ HOLD_SECONDS = 60
 # kills the link, and must not keep the others from it.
 PATIENT_TRIES = 3
 SLOWEST_RETRY_SECONDS = 300
-# What an operator has put off for so long is refused: the longest validity that a message may ask for.
-LONGEST_RETRY_SECONDS = 172_800
+# So many tries take 48 hours, the longest validity that a message may ask for: all but the first wait longest.
+MOST_TRIES = 8 + 172_800 // SLOWEST_RETRY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
     """
     if not outcomes:
         return
-    circuit.count(operator_id=carrier.operator_id, outcomes=outcomes)
+    reported = outcomes
     with transaction.atomic():
         outcomes = _given_up(outcomes)
         onward = failover.elsewhere(
@@ -209,6 +209,8 @@ def record(*, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
                 onward=onward,
             )
             events.note(notes=[_passed_on(carrier, o) for o in again if o.delivery_id in onward])
+    # Once, however often the transaction is tried.
+    circuit.count(operator_id=carrier.operator_id, outcomes=reported)
 
 
 def _conclude(carrier: Carrier, ended: Sequence[Outcome]) -> None:
@@ -227,19 +229,16 @@ def _conclude(carrier: Carrier, ended: Sequence[Outcome]) -> None:
     receipts.expect(operator_id=carrier.operator_id, outcomes=late, known=True)
 
 
-_TOO_LONG = """
-SELECT id FROM routing_delivery
-WHERE id = ANY(%s::uuid[]) AND attempts >= %s AND due_at < now() - %s * interval '1 second'
-"""
+_TOO_OFTEN = "SELECT id FROM routing_delivery WHERE id = ANY(%s::uuid[]) AND attempts >= %s"
 
 
 def _given_up(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-    """The outcomes; what an operator puts off and has put off for days it has refused."""
+    """The outcomes; what an operator has put off :data:`MOST_TRIES` times it has refused."""
     put_off = [outcome.delivery_id for outcome in outcomes if outcome.verdict is Verdict.RETRY]
     if not put_off:
         return outcomes
     with connection.cursor() as cursor:
-        cursor.execute(_TOO_LONG, [arrays.uuids(put_off), PATIENT_TRIES, LONGEST_RETRY_SECONDS])
+        cursor.execute(_TOO_OFTEN, [arrays.uuids(put_off), MOST_TRIES])
         tired = {key for (key,) in cursor.fetchall()}
     return [replace(o, verdict=Verdict.REFUSED) if o.delivery_id in tired else o for o in outcomes]
 
@@ -335,7 +334,7 @@ INSERT INTO gateway_duemessage (message_id, tenant_id, lane, priority, due_at, e
                                 sender, parts, attempts, refused_by)
 SELECT g.message_id, g.tenant_id, coalesce(n.lane, %(lane)s, g.operator_id), g.priority,
        CASE WHEN %(tried)s AND n.lane IS NULL AND g.attempts >= %(patient)s
-            THEN now() + least(2 ^ g.attempts, %(slowest)s) * interval '1 second' ELSE g.due_at END,
+            THEN now() + least(2 ^ least(g.attempts, 16), %(slowest)s) * interval '1 second' ELSE g.due_at END,
        m.expires_at, m.channel, m.recipient, m.sender, g.parts,
        CASE WHEN n.lane IS NOT NULL THEN 0 WHEN %(tried)s THEN g.attempts ELSE g.attempts - 1 END,
        CASE WHEN n.lane IS NULL THEN g.refused_by ELSE g.refused_by || g.operator_id END

@@ -19,13 +19,14 @@ from typing import Self
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.utils.module_loading import import_string
 
+from gateway import outages
 from routing import arrivals, bind_slots, delivery, journal, limits, operators, receipts
 from routing.contract import Inbound, OperatorSettings, Outcome, Receipt, Transport
 from routing.delivery import Carrier
-from routing.errors import OperatorDown, RoutingError, UnknownTransport
+from routing.errors import OperatorDown, UnknownTransport
 from routing.hands import Hand, Hands
 from routing.journal import Journal
 from routing.models import Operator
@@ -34,7 +35,7 @@ from routing.transports.broken import BrokenTransport
 log = structlog.get_logger(__name__)
 
 WATCH_SECONDS = 1.0
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 7.0
 RECEIPT_BATCH = 1000
 
 
@@ -81,13 +82,15 @@ class Desk:
         self.hands.settle(seconds=DRAIN_SECONDS)
         with self._lock:
             opened = list(self._open.values())
-        for each in opened:
-            each.transport.stop(deadline=5.0)
+        # All at once: whoever asked for the stop does not wait for long.
+        ends = [threading.Thread(target=self._end, args=[each], daemon=True) for each in opened]
+        for thread in ends:
+            thread.start()
+        for thread in (*ends, *self._closing.values()):
+            thread.join(timeout=6.0)
         self.hands.stop()
         self._arrived.put(None)
         for thread in self._threads:
-            thread.join(timeout=5.0)
-        for thread in list(self._closing.values()):
             thread.join(timeout=5.0)
         self._slots.close()
         self.journal.close()
@@ -101,7 +104,7 @@ class Desk:
         """
         with self._lock:
             each = self._open.get(operator_id)
-        if each is None or self.stopping.is_set():
+        if each is None or self.stopping.is_set() or isinstance(each.transport, BrokenTransport):
             raise OperatorDown(f"No transport for operator {operator_id} here.")
         return each.hand
 
@@ -142,6 +145,10 @@ class Desk:
             except DatabaseError:
                 log.warning("desk.database_away", exc_info=True)
                 connection.close()
+            except Exception:
+                # Without this thread no operator is reported, and no lease is kept.
+                log.exception("desk.turn_failed")
+                connection.close()
             self._wake.wait(WATCH_SECONDS)
             # Several binds that come up together make one report.
             if self._wake.is_set():
@@ -164,12 +171,13 @@ class Desk:
     def _reload(self) -> None:
         """Open, reopen and close transports until they are what the table, and the slots, say."""
         wanted = {row.pk: row for row in Operator.objects.filter(active=True) if self._is_ours(row.slug)}
-        binds = self._binds(wanted)
-        with self._lock:
-            known = dict(self._open)
-        for operator_id, each in known.items():
+        for operator_id, each in list(self._open.items()):
             row = wanted.get(operator_id)
-            if row is None or row.updated_at != each.stamp or binds.get(operator_id) != each.binds:
+            if row is None or row.updated_at != each.stamp:
+                self._close(operator_id)
+        binds = self._binds(wanted)
+        for operator_id, each in list(self._open.items()):
+            if binds.get(operator_id) != each.binds:
                 self._close(operator_id)
         for operator_id, row in wanted.items():
             # One that is still saying goodbye has the binds that its successor wants.
@@ -202,11 +210,11 @@ class Desk:
 
     def _start(self, row: Operator, binds: int | None) -> None:
         try:
-            each = _Open(row, binds)
-        except RoutingError as error:
+            each = _Open(row, operators.settings_of(row), binds)
+        except Exception as error:
             # Said once a change, not once a second.
             log.exception("operator.settings_refused", operator=row.slug, reason=str(error))
-            each = _Open(row, binds, BrokenTransport(str(error)))
+            each = _Open(row, operators.settings_of(row, closed=True), binds, BrokenTransport(str(error)))
         each.hand = self.hands.open(
             settings=each.settings,
             transport=each.transport,
@@ -227,10 +235,12 @@ class Desk:
         log.info("operator.closed", operator=each.settings.slug)
 
     def _end(self, each: "_Open") -> None:
-        each.transport.stop(deadline=5.0)
-        each.hand.close()
-        # Its slots may be used for a new one.
-        self._wake.set()
+        try:
+            each.transport.stop(deadline=5.0)
+        finally:
+            each.hand.close()
+            # Its slots may be used for a new one.
+            self._wake.set()
 
     def _report(self) -> None:
         with self._lock:
@@ -293,9 +303,9 @@ def _record(came: Sequence[Receipt], slugs: dict[int, str]) -> None:
     """Record receipts; one that fails for a reason of its own is found by halves, and only logged."""
     try:
         receipts.record(arrived=came, slugs=slugs, now=datetime.now(tz=UTC))
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, DatabaseError) and outages.is_away(error):
+            raise
         if len(came) == 1:
             (lost,) = came
             log.exception("receipt.refused", operator=slugs.get(lost.operator_id), remote_id=lost.remote_id)
@@ -311,8 +321,10 @@ class _Open:
     ``binds`` is how many it may have here; None where nobody counts.
     """
 
-    def __init__(self, row: Operator, binds: int | None, transport: Transport | None = None) -> None:
-        self.settings = operators.settings_of(row)
+    def __init__(
+        self, row: Operator, of: OperatorSettings, binds: int | None, transport: Transport | None = None
+    ) -> None:
+        self.settings = of
         self.stamp = row.updated_at
         self.queue = row.queue
         self.binds = binds

@@ -1,5 +1,6 @@
 """Messages that go on to another operator: what one has refused, and what waits for one that does not work."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -18,13 +19,12 @@ from routing.operators import Standing
 from routing.ranking import LATER, NO_ROUTE, SANDBOX_OPERATOR_ID, Table
 
 # Refusals that another operator would repeat, or of a message that has gone out in part.
-FINAL = frozenset(
-    {"INVALID_RECIPIENT", "PARTLY_REJECTED_BY_OPERATOR", "RECIPIENT_NOT_REACHABLE", "RECIPIENT_OPTED_OUT"}
-)
+FINAL = frozenset({"INVALID_RECIPIENT", "PARTLY_REJECTED_BY_OPERATOR", "RECIPIENT_OPTED_OUT"})
 # Rows looked at by one statement, and the longest that one look at a lane takes.
 CHUNK = 2000
 LOOK_SECONDS = 0.5
-AGAIN_SECONDS = 60.0
+# How soon after a change of routes nobody goes by those that were read before.
+AGAIN_SECONDS = 2 * selection.REFRESH_SECONDS
 
 
 _REFUSED = """
@@ -113,13 +113,13 @@ class Walk:
     """Goes through what waits in lanes, and remembers where it is: a look may take too long, and go on later.
 
     A chunk of each queue in turn: one with a million rows does not keep the others waiting.
-    It begins again at the end of a lane; one that goes ``once`` only does when the routes have changed, and every
-    :data:`AGAIN_SECONDS` for rows that came by routes that were read before.
+    It begins again at the end of a lane; one that goes ``once`` only does when the routes have changed, and once more
+    after :data:`AGAIN_SECONDS` for rows that came by routes that were read before.
     """
 
     def __init__(self, *, once: bool = False) -> None:
         self._once = once
-        self._routes: Table | None = None
+        self._hours: object = None
         self._again_at = 0.0
         self._places: dict[Queue, _Place] = {}
         self._last: Queue | None = None
@@ -143,10 +143,10 @@ class Walk:
         """
         routes = selection.table()
         now = time.monotonic()
-        if self._once and (routes is not self._routes or now >= self._again_at):
+        if self._once and (routes.hours is not self._hours or now >= self._again_at):
             self._places.clear()
-            self._routes = routes
-            self._again_at = now + AGAIN_SECONDS
+            self._again_at = math.inf if routes.hours is self._hours else now + AGAIN_SECONDS
+            self._hours = routes.hours
         trusted = {key for key, each in standings.items() if each.trusted}
         left: deque[tuple[Queue, set[int]]] = deque()
         for queue in self._in_turn(queues):

@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 import structlog
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
+from gateway import outages
 from routing import delivery, queues
 from routing.contract import OperatorSettings, Outbound, Outcome, Transport
 from routing.delivery import Carrier
@@ -25,6 +27,7 @@ from routing.journal import Journal, Page
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+_Batch = tuple[Sequence[Outcome], Page | None, int]
 
 RECORDERS = 2
 # How often hands are looked at for what their operator will not be sent.
@@ -53,7 +56,7 @@ class Hand:
         self._hands = hands
         self._lock = threading.Lock()
         self._pending: dict[UUID, tuple[Outbound, float]] = {}
-        self._answers: queue.SimpleQueue[tuple[Sequence[Outcome], Page, int]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
         self._down_since: float | None = None
 
     def carry(self, messages: Sequence[Outbound]) -> None:
@@ -70,7 +73,12 @@ class Hand:
 
     def answered(self, outcomes: Sequence[Outcome]) -> None:
         """Outcomes have come: acceptances to disk at once, then to a recorder. From any thread."""
-        page, kept = self._hands.journal.append(operator_id=self.carrier.operator_id, outcomes=outcomes)
+        try:
+            page, kept = self._hands.journal.append(operator_id=self.carrier.operator_id, outcomes=outcomes)
+        except OSError:
+            # The database takes them all the same.
+            log.exception("journal.not_written")
+            page, kept = None, 0
         self._answers.put((outcomes, page, kept))
         self._hands.ready(self)
 
@@ -90,9 +98,10 @@ class Hand:
 
     def is_behind(self) -> bool:
         """Whether it has more in hand than its operator takes soon; stays so until little is left."""
-        chunk = queues.chunk_size(rate=self.settings.rate)
+        chunk, window = queues.chunk_size(rate=self.settings.rate), self.transport.state().window
         with self._lock:
-            count = len(self._pending)
+            # What the operator has and did not answer yet is no backlog.
+            count = len(self._pending) - window
             if self._behind:
                 self._behind = count * 2 >= chunk
             elif count >= chunk:
@@ -106,11 +115,15 @@ class Hand:
         if not batches:
             return
         outcomes = [outcome for several, _page, _kept in batches for outcome in several]
-        self._hands.outlasting(lambda: _record(self.carrier, outcomes), patient=True)
-        for _several, page, kept in batches:
-            page.stored(kept)
         was_behind = self._behind
-        self._let_go(outcome.delivery_id for outcome in outcomes)
+        try:
+            self._hands.outlasting(lambda: _record(self.carrier, outcomes), patient=True)
+            for _several, page, kept in batches:
+                if page is not None:
+                    page.stored(kept)
+        finally:
+            # What nobody can record is not held for ever: its lease runs out.
+            self._let_go(outcome.delivery_id for outcome in outcomes)
         if was_behind and not self.is_behind():
             self._hands.on_behind()
 
@@ -129,8 +142,8 @@ class Hand:
             lost = self._let_go(self.held())
             log.error("deliveries.without_outcome", operator=self.carrier.slug, messages=len(lost))
 
-    def _come(self) -> list[tuple[Sequence[Outcome], Page, int]]:
-        batches: list[tuple[Sequence[Outcome], Page, int]] = []
+    def _come(self) -> list[_Batch]:
+        batches: list[_Batch] = []
         try:
             while True:
                 batches.append(self._answers.get_nowait())
@@ -217,7 +230,7 @@ class Hands:
     def look(self) -> None:
         """Look at all hands, and forget those that are closed and empty."""
         for hand in self._hands():
-            hand.look(stopping=self._stopping.is_set())
+            self._guarded(partial(hand.look, stopping=self._stopping.is_set()))
         with self._lock:
             self._all = [hand for hand in self._all if not hand.is_over()]
 
@@ -225,12 +238,14 @@ class Hands:
         """Do a piece of work on the database, again and again while that is away; ``patient``: even at the end.
 
         Raises:
-            django.db.Error: it is still away and this process is to stop.
+            django.db.Error: it is still away and this process is to stop; or it refuses the work.
         """
         while True:
             try:
                 return work()
-            except (OperationalError, InterfaceError):
+            except DatabaseError as error:
+                if not outages.is_away(error):
+                    raise
                 log.warning("deliveries.database_away", exc_info=True)
                 connection.close()
                 if patient:
@@ -254,11 +269,11 @@ class Hands:
                 self._guarded(hand.store)
             if time.monotonic() >= self._look_at:
                 self._look_at = time.monotonic() + LOOK_SECONDS
-                self._guarded(self.look)
+                self.look()
         connection.close()
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """A recorder outlives what goes wrong with one hand; leases run out and rows are claimed again."""
+        """All outlive what goes wrong with one hand; leases run out and rows are claimed again."""
         try:
             work()
         except Exception:
@@ -270,9 +285,9 @@ def _record(carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
     """Record outcomes; one that fails for a reason of its own is found by halves, and only logged."""
     try:
         delivery.record(carrier=carrier, outcomes=outcomes)
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseError:
+    except Exception as error:
+        if isinstance(error, DatabaseError) and outages.is_away(error):
+            raise
         if len(outcomes) == 1:
             log.exception("outcome.refused", operator=carrier.slug, delivery_id=str(outcomes[0].delivery_id))
             return

@@ -74,9 +74,9 @@ class _Directory:
         return self.maps.get(slug)
 
     def sharing(self, found: EventMap) -> dict[str, EventMap]:
-        """The operators of the same app, by their numbers' ids."""
+        """The operators of the same app, by their numbers' ids; of several with one number that which was asked."""
         others = [m for m in self.maps.values() if not isinstance(m, FieldMap) and type(m) is type(found)]
-        return {each.number_id: each for each in others if each.app == found.app}
+        return {each.number_id: each for each in (*others, found) if each.app == found.app}
 
     def _refresh(self) -> None:
         rows = {row.slug: row for row in Operator.objects.filter(transport__in=_MAPS)}
@@ -116,7 +116,7 @@ def take_events(request: HttpRequest, slug: str) -> HttpResponse:
     """Both, of an operator that posts them to one place and asks first whether it is ours."""
     if request.method == "GET":
         return _guarded(request, slug, lambda: _challenged(request, slug))
-    return _answered(request, slug, request.GET.get("token", ""), _events)
+    return _guarded(request, slug, lambda: _taken(request, slug, _query(request).get("token", ""), _events))
 
 
 @csrf_exempt
@@ -130,7 +130,7 @@ Take = Callable[[Any, Any, datetime], tuple[int, list[Detail]]]
 
 def _challenged(request: HttpRequest, slug: str) -> HttpResponse:
     found = _directory.find(slug)
-    told = None if found is None or isinstance(found, FieldMap) else found.challenge(request.GET.dict())
+    told = None if found is None or isinstance(found, FieldMap) else found.challenge(_query(request))
     if told is None:
         raise errors.Unauthenticated("The operator or its token is not known.")
     return _plain(told)
@@ -290,6 +290,10 @@ def _json_of(body: bytes) -> Any:
         raise errors.MalformedBody(f"The body is not JSON: {error}.") from error
     except RecursionError as error:
         raise errors.MalformedBody("The body is nested too deeply.") from error
+
+
+def _query(request: HttpRequest) -> dict[str, str]:
+    return _fields(request.META.get("QUERY_STRING", ""))
 
 
 def _fields(query: str) -> dict[str, str]:

@@ -82,10 +82,14 @@ def standings(*, fresh: bool = False) -> dict[int, Standing]:
 ROUTING_SETTINGS = ("breaker", "no_receipts_minutes", "slow_seconds", quiet.SETTING)
 
 
-def settings_of(operator: Operator) -> OperatorSettings:
-    """What the operator's transport is started with, its secrets opened."""
+def settings_of(operator: Operator, *, closed: bool = False) -> OperatorSettings:
+    """What the operator's transport is started with, its secrets opened unless they stay ``closed``.
+
+    Raises:
+        SealingError: they do not open.
+    """
     secrets: dict[str, Any] = {}
-    if operator.secrets:
+    if operator.secrets and not closed:
         opened = sealing.open_(bytes(operator.secrets), context=sealing.CONTEXT_OPERATOR_SECRETS)
         secrets = json.loads(opened)
     return OperatorSettings(
@@ -94,7 +98,6 @@ def settings_of(operator: Operator) -> OperatorSettings:
         channel=operator.channel,
         rate=operator.rate,
         settings={name: value for name, value in operator.settings.items() if name not in ROUTING_SETTINGS},
-        id_mode=operator.id_mode,
         secrets=secrets,
     )
 

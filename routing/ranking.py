@@ -150,7 +150,7 @@ def _awake(groups: Sequence[list[Rule]], hushed: Mapping[int, Hush]) -> list[lis
             break
         if len(resting) < len(group):
             found.append([rule for rule in group if rule.operator_id not in hushed])
-        elif not found and not all(hush.elsewhere for hush in resting):
+        elif not all(hush.elsewhere for hush in resting):
             break
     return found
 
@@ -189,6 +189,8 @@ class Table:
         hushes: Mapping[int, Hush] = _NONE,
     ) -> None:
         self.hushes = hushes
+        # The same for tables that differ only in who is down.
+        self.hours: object = self
         self._ranges = ranges
         self._down = frozenset(down)
         given = [rule for rule in rules if rule.operator_id != SANDBOX_OPERATOR_ID]

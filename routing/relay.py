@@ -80,7 +80,9 @@ class Relay:
         self._opened = Walk(once=True)
         # Lanes whose operator has no bind, and since when.
         self._lost: dict[int, float] = {}
-        self._reroute_at = self._judge_at = self._judge_receipts_at = 0.0
+        # The routes whose hours were last looked at.
+        self._kept: object = None
+        self._reroute_at = self._keep_at = self._judge_at = self._judge_receipts_at = 0.0
 
     def tick(self) -> int:
         """Lease and publish what can go now.
@@ -118,7 +120,6 @@ class Relay:
         now = time.monotonic()
         if now < self._reroute_at:
             return
-        self._reroute_at = now + REROUTE_SECONDS
         for lane in sorted({row.lane for row in waiting}):
             older = self._patience(lane, standings.get(lane), now)
             if older is None:
@@ -129,13 +130,17 @@ class Relay:
             moved = walk.relane(queues=mine, standings=standings, older=older)
             if moved:
                 log.info("relay.rerouted", lane=lane, messages=moved)
+        self._reroute_at = time.monotonic() + REROUTE_SECONDS
 
     def _keep_hours(self, waiting: Sequence[Queue], standings: dict[int, Standing]) -> None:
         """Look, before they are leased, at rows whose route may have closed since it was chosen."""
-        closing = selection.table().closing
-        if closing:
-            mine = [row for row in waiting if row.lane in closing]
-            self._hours.relane(queues=mine, standings=standings, leave=False)
+        routes, now = selection.table(), time.monotonic()
+        # A worker asks again before it takes what was leased meanwhile.
+        if not routes.closing or (routes.hours is self._kept and now < self._keep_at):
+            return
+        mine = [row for row in waiting if row.lane in routes.closing]
+        moved = self._hours.relane(queues=mine, standings=standings, leave=False)
+        self._kept, self._keep_at = routes.hours, now if moved else now + REROUTE_SECONDS
 
     def _patience(self, lane: int, standing: Standing | None, now: float) -> float | None:
         """How many seconds a row may have waited in the lane and stay there; None is any number of them."""

@@ -4,6 +4,7 @@ They are read every two seconds at most, and with them which operators are to be
 every minute.
 """
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ class _Cache:
     def __init__(self) -> None:
         self.table = Table(())
         self.known: tuple[Any, ...] = ()
+        self.hours: tuple[Any, ...] = ()
+        self.lock = threading.Lock()
         self.ranges = networks.NONE
         self.ranges_stale_at = 0.0
         self.stale_at = 0.0
@@ -44,7 +47,8 @@ _cache = _Cache()
 def table(*, fresh: bool = False) -> Table:
     """The routes in force, at most :data:`REFRESH_SECONDS` old."""
     if fresh or time.monotonic() >= _cache.stale_at:
-        _refresh(datetime.now(tz=UTC))
+        with _cache.lock:
+            _refresh(datetime.now(tz=UTC))
         _cache.stale_at = time.monotonic() + REFRESH_SECONDS
     return _cache.table
 
@@ -56,10 +60,14 @@ def _refresh(now: datetime) -> None:
     down = frozenset(key for key, standing in operators.standings().items() if not standing.trusted)
     closed = frozenset(rule for rule in rules if not windows.is_open(rule.windows, now))
     hushes = quiet.hushes(now=now)
-    known = (rules, ranges, down, closed, hushes)
+    hours = (rules, ranges, closed, hushes)
+    if hours != _cache.hours:
+        _cache.hours = hours
+    known = (*hours, down)
     if known != _cache.known:
-        _cache.table = Table(rules, ranges=ranges, at=now, down=down, hushes=hushes)
-        _cache.known = known
+        table = Table(rules, ranges=ranges, at=now, down=down, hushes=hushes)
+        table.hours = _cache.hours
+        _cache.table, _cache.known = table, known
 
 
 def _ranges() -> Ranges:
@@ -98,12 +106,14 @@ def _rule(route: Route) -> Rule:
     )
 
 
-def lanes(requests: Sequence[RouteRequest]) -> list[int]:
-    """The operator of each message about to be accepted, :data:`NO_ROUTE` where there is none."""
+def lanes(requests: Sequence[RouteRequest], *, fresh: bool = True) -> list[int]:
+    """The operator of each message about to be accepted, :data:`NO_ROUTE` where there is none.
+
+    ``fresh``: the routes are read again before that is said of any.
+    """
     routes = table()
     chosen = [routes.choose(request) for request in requests]
-    if NO_ROUTE in chosen:
-        # A route made a moment ago must count before a tenant is told that there is none.
+    if fresh and NO_ROUTE in chosen:
         routes = table(fresh=True)
         chosen = [
             routes.choose(request) if lane == NO_ROUTE else lane

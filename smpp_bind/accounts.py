@@ -131,7 +131,7 @@ def read(operator: OperatorSettings) -> Account:
         alphabets=alphabets,
         recounts=form.concatenation == "udh16" or form.coding.basic in _FEWER_CHARACTERS,
     )
-    reader.number("max_binds", 1, least=1, most=1000)  # the desk's, which shares them out
+    reader.whole("max_binds", 1, least=1, most=1000)  # the desk's, which shares them out
     reader.done()
     return account
 
@@ -160,9 +160,13 @@ class _Reader(Reader):
     def written(self, name: str, default: str = "") -> str:
         """A text that a field of a PDU can carry."""
         value = self.text(name, default)
-        if "\0" in value or any(char > "\xff" for char in value):
+        if not _is_latin(value):
             raise self.wrong(name, "a text of Latin-1 characters")
         return value
+
+
+def _is_latin(text: str) -> bool:
+    return "\0" not in text and all(char <= "\xff" for char in text)
 
 
 def _binds(reader: _Reader, *, data_sm: bool) -> tuple[BindSettings, ...]:
@@ -174,6 +178,8 @@ def _binds(reader: _Reader, *, data_sm: bool) -> tuple[BindSettings, ...]:
             "reconnect_min_seconds", f"at most {fields['reconnect_max_seconds']:g}, reconnect_max_seconds"
         )
     password = str(reader.operator.secrets.get("password", ""))
+    if not _is_latin(password):
+        raise OperatorSettingsError(f"{reader.operator.slug}: the password must be of Latin-1 characters.")
     kinds = _BINDS[reader.choice("bind", tuple(_BINDS), "transceiver")]
     count = reader.whole("binds", 1, least=1, most=100)
     return tuple(

@@ -183,7 +183,7 @@ def _from_tlvs(tlvs: pdu.Tlvs) -> tuple[str | None, int | None, str | None]:
         if tag == pdu.TLV_RECEIPTED_MESSAGE_ID:
             # The NUL of a C-Octet String is often left out, and sometimes filled up with more of them.
             remote_id = value.replace(b"\0", b"").decode("latin-1").strip() or None
-        elif tag == pdu.TLV_MESSAGE_STATE and value:
+        elif tag == pdu.TLV_MESSAGE_STATE and 1 <= len(value) <= 4:
             state = int.from_bytes(value, "big")
         elif tag == pdu.TLV_NETWORK_ERROR_CODE and len(value) == 3:
             error = str(value[1] << 8 | value[2])
@@ -223,8 +223,14 @@ def _at(digits: str) -> dt.datetime | None:
         return None
 
 
+LONGEST_ID: Final = 255
+"""Characters of an id that count; SMPP has 64 (section 4.4.2), and an index no more than some thousands."""
+
+
 def canonical(remote_id: str) -> str:
     """`remote_id` without what answer and receipt differ in everywhere: case, zero padding, spaces, quotes, 0x."""
+    if len(remote_id) > LONGEST_ID:
+        remote_id = remote_id[:LONGEST_ID]
     if remote_id.isdigit() and remote_id[0] != "0":
         return remote_id
     folded = remote_id.strip(" \t\r\n\0\"'").lower()

@@ -182,7 +182,7 @@ def _c_octets(text: str) -> bytes:
     try:
         octets = text.encode("latin-1")
     except UnicodeEncodeError:
-        raise errors.PduError(f"Not Latin-1: {text!r}", status=ESME_RINVPARLEN) from None
+        raise errors.PduError("A string field is not Latin-1.", status=ESME_RINVPARLEN) from None
     if 0 in octets:
         raise errors.PduError("A string field contains NUL.", status=ESME_RINVPARLEN)
     return octets + b"\0"

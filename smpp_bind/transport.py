@@ -191,7 +191,23 @@ class SmppTransport:
 
     def _delivered(self, incoming: list[Incoming]) -> None:
         assert self._sink is not None
-        self._sink.receipts(self, [self._arrival(each) for each in incoming])
+        self._sink.receipts(self, [self._read(each) for each in incoming])
+
+    def _read(self, incoming: Incoming) -> Receipt | Inbound:
+        """One arrival; what cannot be read is kept as it came, and costs the others nothing."""
+        try:
+            return self._arrival(incoming)
+        except Exception:
+            log.exception("deliver_sm.unreadable", operator=self._operator.slug)
+            return Inbound(
+                operator_id=self._operator.id,
+                sender=incoming.sm.source,
+                recipient=incoming.sm.destination,
+                text="",
+                occurred_at=datetime.now(tz=UTC),
+                raw={"esmClass": incoming.sm.esm_class, "message": incoming.sm.message.hex()},
+                handle=incoming,
+            )
 
     def _arrival(self, incoming: Incoming) -> Receipt | Inbound:
         sm = incoming.sm

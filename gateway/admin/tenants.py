@@ -68,7 +68,9 @@ class TenantAdmin(audit.Audited, once.ShowsOnce):
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         if change:
-            super().save_model(request, obj, form, change)
+            # Not what was not edited: a secret may have been rotated since the form was read.
+            if form.changed_data:
+                obj.save(update_fields=form.changed_data)
             keys.forget()
             return
         made, secret = tenants.create(name=obj.name, slug=obj.slug, backlog_limit=obj.backlog_limit)
@@ -112,7 +114,7 @@ class TenantAdmin(audit.Audited, once.ShowsOnce):
         switched = queryset.exclude(active=active)
         for tenant in switched:
             tenant.active = active
-            tenant.save()
+            tenant.save(update_fields=["active"])
             audit.note(request, tenant, field="active", before=not active, after=active)
         keys.forget()
         self.message_user(request, f"{'Activated' if active else 'Deactivated'}: {len(switched)}.")

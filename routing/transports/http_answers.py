@@ -3,9 +3,20 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
+
+import msgspec
 
 from routing.contract import Outbound, Outcome, Verdict
 from routing.transports.http_client import Answer
+
+
+def document(answer: Answer) -> Any:
+    """The JSON of an answer; None where it is none."""
+    try:
+        return msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 class Meaning(StrEnum):
@@ -62,6 +73,7 @@ def outcome(message: Outbound, reading: Reading) -> Outcome:
         VERDICTS[reading.meaning],
         datetime.now(tz=UTC),
         reading.remote_ids,
-        reading.code,
+        # The database holds no NUL.
+        reading.code and reading.code.replace("\0", "\ufffd"),
         reading.error_code,
     )

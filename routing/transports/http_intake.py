@@ -20,6 +20,7 @@ Settings, with their defaults; paths as in :mod:`routing.transports.http_paths`,
 import base64
 import hmac
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -284,11 +285,17 @@ def document(body: bytes) -> Any:
         if b"\\u" not in body:
             raise ValueError(str(error)) from error
     # A text that was cut within a character ends with half of a surrogate pair.
-    return cleaned(json.loads(body, parse_constant=_no_number))
+    return cleaned(json.loads(body, parse_constant=_no_number, parse_float=_finite))
 
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
 
 
 def cleaned(value: Any) -> Any:

@@ -21,6 +21,7 @@ there, and not shown twice. A template is sent as the text that it makes. A pict
 of both; other files have none.
 """
 
+import asyncio
 import dataclasses
 import uuid
 from datetime import UTC
@@ -32,7 +33,7 @@ import msgspec
 from routing.contract import OperatorSettings, Outbound
 from routing.transports import http_answers, http_rules, http_template, rcs_auth, rcs_content, rcs_intake
 from routing.transports.http_answers import Meaning, Reading
-from routing.transports.http_client import Answer, Client, Request
+from routing.transports.http_client import Answer, Client, NotSentError, Request
 from routing.transports.http_engine import HttpTransport
 from routing.transports.http_paths import Path
 from routing.transports.http_settings import Reader
@@ -101,15 +102,19 @@ class RcsTransport(HttpTransport):
         return Request("POST", f"{self._phones}/{message.recipient}/agentMessages?{query}", {}, body)
 
     async def converse(self, message: Outbound, request: Request, client: Client) -> tuple[Answer, Reading]:
-        headers = await self._tokens.headers(client)
-        if self._capabilities is not None:
-            refusal = await self._capabilities.refusal(message.recipient, headers, client)
-            if refusal is not None:
-                return self._settled(refusal, request, headers)
+        try:
+            headers = await self._tokens.headers(client)
+            refusal = None
+            if self._capabilities is not None:
+                refusal = await self._capabilities.refusal(message.recipient, headers, client)
+        except asyncio.CancelledError as error:
+            raise NotSentError("stopped before it was sent") from error
+        if refusal is not None:
+            return self._settled(refusal, request, headers)
         answer = await client.send(dataclasses.replace(request, headers=headers))
         settled = self._settled(answer, request, headers)
         if self._capabilities is not None and settled[1].error_code == UNREACHABLE:
-            self._capabilities.unreachable(message.recipient, answer)
+            self._capabilities.unreachable(message.recipient)
         return settled
 
     def ids(self, request: Request) -> tuple[str, ...]:
@@ -119,7 +124,7 @@ class RcsTransport(HttpTransport):
         """What an answer means; the message's id is its request's."""
         if 200 <= answer.status < 300:
             return Reading(Meaning.ACCEPTED)
-        document = _document(answer)
+        document = http_answers.document(answer)
         code = _STATUS.first(document)
         shown = (code or f"HTTP {answer.status}")[: http_rules.LONGEST_CODE]
         if code == "PERMISSION_DENIED" and not OURS.isdisjoint(_REASON.texts(document)):
@@ -151,13 +156,6 @@ def _message_id(message: Outbound, body: bytes) -> str:
     return str(uuid.uuid5(message.message_id, body.decode()))
 
 
-def _document(answer: Answer) -> Any:
-    try:
-        return msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
 def _capabilities(reader: Reader, phones: str, agent: str) -> Capabilities | None:
     hours = reader.number("capability_hours", 4, least=0.01, most=744)
     if not reader.flag("capability_check", default=False):
@@ -169,12 +167,14 @@ def _suggestions(reader: Reader) -> dict[str, Any]:
     given = reader.any("suggestions")
     if given is None:
         return {}
+    most = rcs_content.MOST_SUGGESTIONS
     if not isinstance(given, dict) or not all(
-        isinstance(each, list) and len(each) <= rcs_content.MOST_SUGGESTIONS for each in given.values()
+        isinstance(each, list) and len(each) <= most and all(isinstance(one, dict) for one in each)
+        for each in given.values()
     ):
-        most = rcs_content.MOST_SUGGESTIONS
         raise reader.wrong(
-            "suggestions", f"an object: a template's name → a list of at most {most} suggestions"
+            "suggestions",
+            f"an object: a template's name → a list of at most {most} suggestions, objects each",
         )
     operator = reader.operator
     made: dict[str, Any] = http_template.shape(

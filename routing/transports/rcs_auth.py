@@ -69,7 +69,7 @@ class Tokens:
     def __init__(self, *, account: Account | None, token: str = "") -> None:
         self._account = account
         self._headers: Headers | None = _headers(token) if token else None
-        self._ends_at = float("inf")
+        self._ends_at = self._renew_at = float("inf")
         self._again_at = 0.0
         self._fetching: asyncio.Task[None] | None = None
 
@@ -83,7 +83,7 @@ class Tokens:
         if self._headers is None or now >= self._ends_at:
             # One who no longer waits must not end it for the others.
             await asyncio.shield(self._fetch(client))
-        elif now >= max(self._ends_at - EARLY_SECONDS, self._again_at):
+        elif now >= max(self._renew_at, self._again_at):
             self._fetch(client)
         if self._headers is None:
             raise NotSentError("the token was refused")
@@ -118,6 +118,7 @@ class Tokens:
         lasts = told.get("expires_in")
         seconds = float(lasts) if isinstance(lasts, int) and lasts > 0 else USUAL_SECONDS
         self._headers, self._ends_at = _headers(token), time.monotonic() + seconds
+        self._renew_at = self._ends_at - min(EARLY_SECONDS, seconds / 2)
         self._again_at = 0.0
 
 

@@ -9,11 +9,16 @@ import time
 import uuid
 from urllib.parse import urlencode
 
+from routing.transports import http_answers
 from routing.transports.http_client import Answer, Client, NoAnswerError, Request
+from routing.transports.http_paths import Path
 from routing.transports.rcs_auth import Headers
 
 # Recipients remembered; when there are more the longest known go.
 ROOM = 100_000
+_STATUS = Path("error.status", setting="")
+# One for all: Google's own is some hundred octets, and a proxy's 404 has nothing to say of a recipient.
+_UNREACHABLE = Answer(404, b'{"error":{"code":404,"status":"NOT_FOUND"}}')
 
 
 class Capabilities:
@@ -44,9 +49,9 @@ class Capabilities:
             task.add_done_callback(lambda done: self._answered(recipient, done))
         return await asyncio.shield(task)
 
-    def unreachable(self, recipient: str, answer: Answer) -> None:
-        """A message to the recipient was answered like that."""
-        self._remember(recipient, answer)
+    def unreachable(self, recipient: str) -> None:
+        """A message to the recipient was answered so."""
+        self._remember(recipient, _UNREACHABLE)
 
     def _answered(self, recipient: str, task: asyncio.Task[Answer | None]) -> None:
         self._asking.pop(recipient, None)
@@ -62,10 +67,12 @@ class Capabilities:
         except NoAnswerError:
             # The message itself will show it.
             return None
-        if answer.status == 404 or 200 <= answer.status < 300:
-            refusal = answer if answer.status == 404 else None
-            self._remember(recipient, refusal)
-            return refusal
+        if 200 <= answer.status < 300:
+            self._remember(recipient, None)
+            return None
+        if answer.status == 404 and _STATUS.first(http_answers.document(answer)) == "NOT_FOUND":
+            self._remember(recipient, _UNREACHABLE)
+            return _UNREACHABLE
         return None if answer.status >= 500 else answer
 
     def _remember(self, recipient: str, refusal: Answer | None) -> None:

@@ -102,11 +102,13 @@ class RcsMap:
         comes after it.
         """
         item = _document(_data(document) or b"")
+        if item is None:
+            log.warning("intake.unreadable", operator=self.operator.slug, field="message.data")
         if not isinstance(item, dict) or str(item.get("eventType")) in _PASSING:
             return []
         if "eventType" not in item and not any(name in item for name in _CONTENTS):
             return []
-        for name in ("messageId", "eventType" if "eventType" in item else "senderPhoneNumber"):
+        for name in ("messageId", "eventType") if "eventType" in item else ("senderPhoneNumber",):
             if not isinstance(item.get(name), str) or not item[name]:
                 log.warning("intake.unreadable", operator=self.operator.slug, field=name)
                 return []
@@ -139,9 +141,15 @@ class RcsMap:
             text=text[: http_intake.LONGEST_TEXT],
             occurred_at=now,
             raw=_raw(event, "sentAt"),
-            # The handset's own: another's may be the same.
-            handle=f"{sender}/{event.item['messageId']}",
+            handle=_handle(sender, event.item),
         )
+
+
+def _handle(sender: str, item: dict[str, Any]) -> str | None:
+    """What a message is known by if it comes again: the reference has a messageId, the guide an eventId."""
+    own = item.get("messageId") or item.get("eventId")
+    # The handset's own: another's may be the same.
+    return f"{sender}/{own}" if isinstance(own, str) else None
 
 
 def asks(document: Any) -> bool:

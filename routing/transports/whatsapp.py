@@ -139,8 +139,10 @@ def _components(reader: Reader) -> dict[str, Any]:
     given = reader.any("template_components")
     if given is None:
         return {}
-    wanted = "an object: a template's name → a list of components"
-    if not isinstance(given, dict) or not all(isinstance(each, list) for each in given.values()):
+    wanted = "an object: a template's name → a list of components, objects each"
+    if not isinstance(given, dict) or not all(
+        isinstance(each, list) and all(isinstance(one, dict) for one in each) for each in given.values()
+    ):
         raise reader.wrong("template_components", wanted)
     operator = reader.operator
     made: dict[str, Any] = http_template.shape(

@@ -12,7 +12,7 @@ from tests.factories import Caller, make_tenant
 
 @pytest.fixture(autouse=True)
 def _routed(monkeypatch):
-    monkeypatch.setattr(hooks, "route", lambda requests: [0] * len(requests))
+    monkeypatch.setattr(hooks, "route", lambda requests, fresh=True: [0] * len(requests))
 
 
 @pytest.fixture

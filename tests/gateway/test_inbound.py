@@ -273,7 +273,7 @@ def test_it_replies_to_nobody_it_cannot_reach(acme):
 def test_it_keeps_what_it_cannot_reply_to(acme, monkeypatch):
     from gateway.hooks import hooks
 
-    monkeypatch.setattr(hooks, "route", lambda requests: [-1] * len(requests))
+    monkeypatch.setattr(hooks, "route", lambda requests, fresh=True: [-1] * len(requests))
     receive(acme, "STOP")
     assert is_out(acme)
     assert replies(acme) == []

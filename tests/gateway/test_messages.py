@@ -107,14 +107,14 @@ def test_carries_media_over_whatsapp(acme):
 
 
 def test_is_refused_when_no_operator_carries_it(acme, monkeypatch):
-    monkeypatch.setattr(hooks, "route", lambda requests: [submission.NO_ROUTE] * len(requests))
+    monkeypatch.setattr(hooks, "route", lambda requests, fresh=True: [submission.NO_ROUTE] * len(requests))
     answer = acme.post("/v1/messages", message(clientMessageId="a"))
     assert (answer.status, answer.code, answer.json["retryable"]) == (422, "NO_ROUTE", False)
     assert not Message.objects.exists()
-    monkeypatch.setattr(hooks, "route", lambda requests: [7] * len(requests))
+    monkeypatch.setattr(hooks, "route", lambda requests, fresh=True: [7] * len(requests))
     assert acme.post("/v1/messages", message(clientMessageId="a")).status == 200
     assert DueMessage.objects.get().lane == 7
-    monkeypatch.setattr(hooks, "route", lambda requests: [submission.NO_ROUTE] * len(requests))
+    monkeypatch.setattr(hooks, "route", lambda requests, fresh=True: [submission.NO_ROUTE] * len(requests))
     assert acme.post("/v1/messages", message(clientMessageId="a")).headers["Idempotent-Replayed"] == "true"
 
 

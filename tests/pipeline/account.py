@@ -13,7 +13,7 @@ RECORD_SECONDS = 0.15
 
 _WAITING = """
 SELECT (SELECT count(*) FROM gateway_duemessage) AS messages, (SELECT count(*) FROM routing_delivery) AS deliveries,
-       (SELECT count(*) FROM webhooks_duecallback) AS callbacks
+       (SELECT count(*) FROM webhooks_duecallback WHERE endpoint = %s) AS callbacks
 """
 _MESSAGES = (
     "SELECT id::text, client_message_id, status FROM gateway_message WHERE client_message_id = ANY(%s)"
@@ -90,7 +90,7 @@ class Account:
 
     def _waiting(self):
         try:
-            return self.stack.sql(_WAITING)[0]
+            return self.stack.sql(_WAITING, [self.stack.webhook_id])[0]
         except psycopg.Error as error:
             return repr(error)
 

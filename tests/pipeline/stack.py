@@ -125,7 +125,9 @@ class Stack:
         self.key = key["apiKey"]
         webhook = {"url": self.listener.url, "method": "POST", "encoding": "JSON"}
         webhook |= {"events": ["message.delivered"]}
-        self.listener.start(secret=self.call("/v1/webhooks/messages", webhook)["secret"])
+        made = self.call("/v1/webhooks/messages", webhook)
+        self.webhook_id = made["id"]
+        self.listener.start(secret=made["secret"])
 
     def manage(self, *commands):
         """The results of management commands, as from another terminal but in one process: starts cost a second.
@@ -144,15 +146,16 @@ class Stack:
         assert done.returncode == 0, f"{commands}: {done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def call(self, path, body=None):
-        """The JSON answer to a GET, or to a POST of `body`."""
+    def call(self, path, body=None, *, method=None):
+        """The JSON answer to a GET, or to a POST of `body`, unless it is another method."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or b"null")
 
     def sql(self, statement, arguments=()):
         """All rows of a query in the stack's own database."""

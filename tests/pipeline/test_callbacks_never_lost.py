@@ -110,6 +110,8 @@ def hook(stack):
     answer = stack.call("/v1/webhooks/messages", body)
     receiver.start(secret=answer["secret"])
     yield receiver, answer["id"]
+    # Other tests of the stack send messages that it would be told about.
+    stack.call(f"/v1/webhooks/messages/{answer['id']}", method="DELETE")
     receiver.close()
 
 

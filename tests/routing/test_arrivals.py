@@ -22,7 +22,7 @@ HANDSET = "+14155550101"
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
     numbers_owned.forget()
-    monkeypatch.setattr(hooks, "route", lambda requests: [0] * len(requests))
+    monkeypatch.setattr(hooks, "route", lambda requests, fresh=True: [0] * len(requests))
     monkeypatch.setattr(arrivals._channels, "stale_at", 0.0)
 
 
@@ -80,7 +80,7 @@ def test_it_does_what_keywords_say_and_replies_the_way_it_came(numbered):
 def test_it_takes_the_channel_of_the_operator(tenants):
     operator = Operator.objects.create(slug="wa", transport="simulator", channel="whatsapp")
     numbers_owned.give(number="4242", tenant=tenants[0], channel="whatsapp")
-    keep(arrived("a", operator_id=operator.pk), arrived("b"))
+    keep(arrived("a", operator_id=operator.pk), arrived("b", operator_id=operator.pk + 1))
     assert [inbox(tenants[0]), inbox(None)] == [["a"], ["b"]]
     assert InboundMessage.objects.get(text="a").channel == "whatsapp"
 

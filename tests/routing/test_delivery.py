@@ -196,8 +196,8 @@ def test_it_gives_up_what_was_put_off_for_two_days(leased, carrier, now):
     rows = leased(2)
     old, young = rows
     take(rows, now)
-    Delivery.objects.filter(message_id=old).update(due_at=now - timedelta(hours=49))
-    Delivery.objects.update(attempts=9)
+    Delivery.objects.update(due_at=now - timedelta(hours=60), attempts=3)
+    Delivery.objects.filter(message_id=old).update(attempts=delivery.MOST_TRIES)
     put_off = [outcome(rows, key, Verdict.RETRY, now, code="0x08") for key in (old, young)]
     delivery.record(carrier=carrier, outcomes=put_off)
     assert (status_of(old), status_of(young)) == ("rejected", "queued")

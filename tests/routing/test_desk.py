@@ -1,14 +1,17 @@
 """A worker process's desk against a real database and a real SMSC: operators come and go, chunks are carried."""
 
+import contextlib
 import queue
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import DataError
 from django.utils import timezone
 
 from gateway.models import InboundMessage
-from routing import handover, queues, sweeps
+from routing import bind_slots, delivery, handover, hands, queues, sweeps
+from routing import desk as desk_module
 from routing.desk import Desk
 from routing.models import Delivery, Operator, OperatorState, ParkedReceipt
 from routing.relay import Relay
@@ -142,19 +145,89 @@ def test_an_operator_that_stalls_costs_the_others_nothing(desk, operator, waitin
 
 
 def test_it_leaves_to_others_the_queue_of_an_operator_that_it_is_behind_with(
-    desk, operator, waiting, tasks, consumed, smsc
+    desk, operator, waiting, tasks, consumed, smsc, monkeypatch
 ):
-    Operator.objects.filter(pk=operator.pk).update(rate=5, updated_at=timezone.now())
-    wait(lambda: operator.pk in desk._open and desk._open[operator.pk].settings.rate == 5)
+    monkeypatch.setattr(hands, "BEHIND_SECONDS", 0.1)
+    Operator.objects.filter(pk=operator.pk).update(rate=50, updated_at=timezone.now())
+    wait(lambda: operator.pk in desk._open and desk._open[operator.pk].settings.rate == 50)
     wait(lambda: is_up(operator))
-    waiting(operator, 10)
+    waiting(operator, 100)
     wait(lambda: Relay().tick() > 0)
     while not tasks.empty():
         handover.hand_over(delivery_ids=tasks.get())
     wait(lambda: consumed[-1] == ALWAYS)
     wait(lambda: consumed[-1] == ALWAYS | {"operator.one"})
     assert desk.hands.settle(seconds=15)
-    assert smsc.stats()["submits"] == 10
+    assert smsc.stats()["submits"] == 100
+
+
+def test_what_the_window_holds_is_no_backlog(desk, waiting, tasks, consumed):
+    with simulator.start_in_thread(simulator.Settings(port=0, fault=("lose",))) as silent:
+        account = {"host": "127.0.0.1", "port": silent.port, "system_id": "esme", "window": 10}
+        stalled = Operator.objects.create(slug="slow", transport="smpp", rate=2, settings=account)
+        wait(lambda: is_up(stalled))
+        waiting(stalled, 2)
+        wait(lambda: Relay().tick() > 0)
+        while not tasks.empty():
+            handover.hand_over(delivery_ids=tasks.get())
+        wait(lambda: silent.stats()["submits"] == 2)
+        time.sleep(1.2)
+        assert consumed[-1] == ALWAYS | {"operator.slow"}
+
+
+def test_a_desk_without_a_slot_gives_back_what_it_is_handed(desk, operator, waiting, tasks):
+    wait(lambda: is_up(operator))
+    (key,) = waiting(operator)
+    wait(lambda: Relay().tick() > 0)
+    # Another process, known to the operator before, has all that it allows.
+    with bind_slots_taken(operator):
+        operator.settings |= {"max_binds": 1}
+        operator.save()
+        wait(lambda: operator.pk in desk._open and desk._open[operator.pk].binds == 0)
+        handover.hand_over(delivery_ids=tasks.get())
+        assert status_of(key) == "queued"
+        assert not Delivery.objects.exists()
+
+
+@contextlib.contextmanager
+def bind_slots_taken(operator):
+    slots = bind_slots.Slots()
+    assert slots.hold(wishes={operator.pk: bind_slots.Wish(1, 1)}) == {operator.pk: 1}
+    try:
+        yield
+    finally:
+        slots.close()
+
+
+@pytest.mark.parametrize("broken", [KeyError("a bug"), DataError("one of its values")])
+def test_an_outcome_that_cannot_be_recorded_costs_no_other(
+    desk, operator, waiting, tasks, monkeypatch, broken
+):
+    wait(lambda: is_up(operator))
+    bad, *good = waiting(operator, 4)
+    record = delivery.record
+
+    def recording(*, carrier, outcomes):
+        if any(outcome.message_id == bad for outcome in outcomes):
+            raise broken
+        record(carrier=carrier, outcomes=outcomes)
+
+    monkeypatch.setattr(delivery, "record", recording)
+    deliver(tasks)
+    assert {status_of(key) for key in good} <= {"sent", "delivered"}
+    assert status_of(bad) == "sending"
+    assert desk.hands.held() == []
+
+
+def test_it_outlives_an_operator_whose_secrets_do_not_open(desk, operator):
+    wait(lambda: is_up(operator))
+    sealed = Operator.objects.create(
+        slug="sealed", transport="smpp", settings={}, secrets=b"not sealed at all"
+    )
+    wait(lambda: OperatorState.objects.filter(operator_id=sealed.pk).exists())
+    assert not OperatorState.objects.get(operator_id=sealed.pk).up
+    OperatorState.objects.all().delete()
+    wait(lambda: is_up(operator))
 
 
 def test_it_says_what_is_wrong_with_an_operators_settings(desk):
@@ -194,6 +267,26 @@ def test_it_drains_what_is_in_flight_when_it_stops(desk, operator, waiting, task
     assert {status_of(key) for key in keys} <= {"sent", "delivered"}
     assert smsc.stats()["bound"] == 0
     assert not OperatorState.objects.filter(worker=desk.worker).exists()
+
+
+def test_it_stops_in_time_however_many_operators_stall(desk, waiting, tasks, monkeypatch):
+    monkeypatch.setattr(desk_module, "DRAIN_SECONDS", 0.2)
+    with simulator.start_in_thread(simulator.Settings(port=0, fault=("lose",))) as silent:
+        account = {"host": "127.0.0.1", "port": silent.port, "unbind_timeout": 1}
+        stalled = [
+            Operator.objects.create(slug=name, transport="smpp", settings=account | {"system_id": name})
+            for name in ("x", "y", "z")
+        ]
+        wait(lambda: all(is_up(each) for each in stalled))
+        keys = [key for each in stalled for key in waiting(each)]
+        wait(lambda: Relay().tick() > 0)
+        while not tasks.empty():
+            handover.hand_over(delivery_ids=tasks.get())
+        wait(lambda: silent.stats()["submits"] == 3)
+        began = time.monotonic()
+        desk.stop()
+        assert time.monotonic() - began < 3
+    assert {status_of(key) for key in keys} == {"queued"}
 
 
 def test_it_keeps_what_handsets_send(desk, operator, smsc):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 import uuid
 from contextlib import contextmanager
@@ -229,9 +230,12 @@ def test_it_gets_one_token_for_all(fake):
 
 
 def test_it_gets_the_next_token_before_the_last_one_ends(fake):
-    fake.lasts = 200  # seconds: less than it wants to be early
+    fake.lasts = 2  # seconds: less than it wants to be early, so half of them
     with opened(fake, secrets={"service_account": fake.key_file()}) as transport:
         submit(transport, [outbound()])
+        submit(transport, [outbound()])
+        assert fake.issued == 1
+        time.sleep(1.0)
         submit(transport, [outbound()])
         wait(lambda: fake.issued == 2)
 
@@ -344,13 +348,27 @@ def test_a_slow_check_holds_up_no_other(fake):
 
 def test_it_forgets_the_oldest_when_there_are_too_many():
     known = Capabilities(phones="", agent="", seconds=60, room=8)
-    refusal = Answer(404)
     for number in range(9):
-        known.unreachable(str(number), refusal)
-    assert asyncio.run(known.refusal("8", {}, None)) is refusal
+        known.unreachable(str(number))
+    assert asyncio.run(known.refusal("8", {}, None)).status == 404
     assert list(known._known) == [str(number) for number in range(3, 9)]
 
 
 def test_ids_are_uuids():
     asked = made().request(outbound())
     assert uuid.UUID(asked.url.partition("messageId=")[2].partition("&")[0]).version == 5
+
+
+def test_what_was_not_sent_yet_when_it_stops_waits_again(fake):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        key = key_file(token_uri=f"http://127.0.0.1:{deaf.getsockname()[1]}/token")
+        transport = made(secrets={"service_account": key}, **fake.account())
+        transport.start(sink=Changes())
+        wait(lambda: transport.state().up)
+        outcomes = []
+        transport.submit([outbound("a", channel="rcs")], outcomes.extend)
+        deaf.accept()[0].close()
+        connection, _address = deaf.accept()
+        with connection:
+            transport.stop(deadline=0.2)
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.RETRY]

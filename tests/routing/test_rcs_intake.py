@@ -1,5 +1,6 @@
 """What Google posts to us: events move messages, handsets' messages are kept once, and nobody else may post."""
 
+import base64
 import io
 import json
 from datetime import UTC, datetime
@@ -150,7 +151,6 @@ def test_what_has_nothing_for_us_is_taken_and_forgotten(add, item):
     [
         event("DELIVERED", ""),
         event("DELIVERED", 5),
-        message("", text="Hi"),
         message("a", text="Hi", senderPhoneNumber=None),
     ],
 )
@@ -246,6 +246,29 @@ def test_it_shows_google_that_the_url_is_ours(add):
     assert ask(clientToken=None).status_code == 401
     assert ask("open", clientToken="").status_code == 401
     assert Client().get("/intake/rcs/events", {"hub.mode": "subscribe"}).status_code == 401
+
+
+@pytest.mark.parametrize("identity", [{"eventId": "e1"}, {}])
+def test_a_handsets_message_is_kept_without_a_message_id(add, identity):
+    add()
+    item = {"senderPhoneNumber": "+14155550101", "text": "STOP", "agentId": AGENT} | identity
+    for _again in range(2):
+        data = base64.b64encode(json.dumps(item).encode()).decode()
+        answer = Client().post(
+            f"/intake/rcs/events?token={PUSH_TOKEN}",
+            json.dumps({"message": {"data": data}}),
+            content_type="application/json",
+        )
+        assert answer.status_code == 200
+    assert InboundMessage.objects.count() == (1 if identity else 2)
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_query_of_too_many_fields_is_refused_in_json(add, method):
+    add()
+    query = "&".join(f"a{number}=1" for number in range(1200))
+    answer = getattr(Client(), method)(f"/intake/rcs/events?{query}")
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, "MALFORMED_BODY")
 
 
 def command(*arguments):

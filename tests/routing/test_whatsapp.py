@@ -470,8 +470,9 @@ def test_an_odd_signature_is_none(add, shown):
 
 def test_an_odd_challenge_is_none(add):
     add()
-    for query in ("", "?hub.mode=subscribe", "?hub.verify_token=%FF%FE&hub.mode=subscribe", "?" + "a&" * 500):
+    for query in ("", "?hub.mode=subscribe", "?hub.verify_token=%FF%FE&hub.mode=subscribe"):
         assert Client().get(f"/intake/wa/events{query}").status_code == 401
+    assert Client().get("/intake/wa/events?" + "a&" * 2000).status_code == 400
 
 
 def test_a_text_that_was_cut_within_a_character_is_kept(add):

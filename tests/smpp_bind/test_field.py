@@ -46,7 +46,7 @@ def linked(*faults, account=None, sink=None, up=True, **settings):
     with simulator.start_in_thread(simulator.Settings(fault=faults, **settings)) as smsc:
         wanted = {"host": "127.0.0.1", "port": smsc.port, "system_id": "esme", "window": 20}
         wanted |= {"reconnect_min_seconds": 0.05, "reconnect_max_seconds": 0.1} | (account or {})
-        transport = SmppTransport(OperatorSettings(7, "field", "sms", None, wanted, "as_is"))
+        transport = SmppTransport(OperatorSettings(7, "field", "sms", None, wanted))
         sink = sink or Sink()
         transport.start(sink=sink)
         try:

@@ -81,7 +81,7 @@ PART: Json = {
             "post": operation(
                 "rotateCallbackSecret",
                 "Give messages' own callbackUrl a new secret, in this answer only; the one before signs beside it "
-                "for 24 hours. The sandbox's is another, rotated by itself.",
+                "for 24 hours. The sandbox has the same until one of the two is rotated.",
                 requestBody=body("NewSecret") | {"required": False},
                 responses={"200": answer("Rotated.", "RotatedCallbackSecret")} | WRITES,
             ),

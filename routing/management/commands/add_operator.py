@@ -122,7 +122,7 @@ def _wish(options: dict[str, Any]) -> OperatorWish:
 
 def _text_of(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"the file {path} cannot be read: {error}") from error
 
@@ -133,6 +133,8 @@ def _pairs(texts: list[str]) -> dict[str, Any]:
     for name, value in map(_pair, texts):
         try:
             pairs[name] = json.loads(value)
+        except RecursionError as error:
+            raise CommandError(f"{name} is nested too deeply") from error
         except ValueError:
             pairs[name] = value
     return pairs
