@@ -62,6 +62,7 @@ Receipts that are not asked for do not come: with ``failures`` or ``none`` a mes
 import dataclasses
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from routing.contract import OperatorSettings
@@ -177,6 +178,8 @@ def _binds(reader: _Reader, *, data_sm: bool) -> tuple[BindSettings, ...]:
         raise reader.wrong(
             "reconnect_min_seconds", f"at most {fields['reconnect_max_seconds']:g}, reconnect_max_seconds"
         )
+    if fields["tls"] and fields["tls_ca_file"] and not Path(fields["tls_ca_file"]).is_file():
+        raise reader.wrong("tls_ca_file", "a file that this machine has")
     password = str(reader.operator.secrets.get("password", ""))
     if not _is_latin(password):
         raise OperatorSettingsError(f"{reader.operator.slug}: the password must be of Latin-1 characters.")

@@ -110,3 +110,12 @@ def test_it_takes_more_again_some_seconds_after_the_database_is_back(process, mo
 )
 def test_it_reads_the_wish_from_the_settings(settings, wanted):
     assert bind_slots.wish_of(Operator(slug="one", transport="smpp", settings=settings)) == wanted
+
+
+def test_a_limit_that_is_lowered_is_kept_by_all(process):
+    one, other = process(), process()
+    assert one.hold(wishes={8: Wish(2, 4)}) == {8: 2}
+    assert other.hold(wishes={8: Wish(2, 4)}) == {8: 2}
+    for slots in (one, other):
+        slots.hold(wishes={8: Wish(2, 2)})
+    assert sum(slots.hold(wishes={8: Wish(2, 2)})[8] for slots in (one, other)) == 2

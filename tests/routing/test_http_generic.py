@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from routing.errors import OperatorSettingsError
-from routing.transports.http_answers import Meaning
+from routing.transports import http_answers
+from routing.transports.http_answers import Meaning, Reading
 from routing.transports.http_client import Answer
 from routing.transports.http_engine import UnsendableError
 from routing.transports.http_generic import HttpGenericTransport
@@ -256,3 +257,8 @@ def test_it_tells_no_secret():
     assert "hush" not in refused(secrets={"token": "hush\n"}, auth="bearer")
     assert "one line" in refused(secrets={"token": "hush\n"}, auth="bearer")
     assert "hush" not in refused(secrets={"intake_token": "hush"})
+
+
+def test_a_code_with_nul_can_be_kept():
+    reading = Reading(Meaning.PERMANENT, code="a\0b")
+    assert http_answers.outcome(outbound(), reading).code == "a\ufffdb"

@@ -308,3 +308,13 @@ def test_it_folds_an_id_once_and_for_all(remote_id, zeros):
     if folded[0] != "x":
         assert dlr.canonical(folded) == folded
         assert dlr.canonical("0" * zeros + folded) == folded
+
+
+def test_an_id_is_cut_where_no_index_holds_it():
+    assert dlr.canonical("a" * 12_000) == "a" * dlr.LONGEST_ID
+    assert dlr.canonical("1" * 12_000) == "1" * dlr.LONGEST_ID
+
+
+def test_a_state_of_odd_length_is_none():
+    odd = ((pdu.TLV_MESSAGE_STATE, b"\2" * 2000),)
+    assert receipt("id:a1 stat:DELIVRD", tlvs=odd).state == "delivered"

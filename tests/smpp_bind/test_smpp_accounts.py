@@ -159,3 +159,16 @@ def test_every_setting_is_in_the_reference():
         "flash",
     }
     assert [name for name in sorted(names) if name not in told] == []
+
+
+def test_it_refuses_a_password_that_no_pdu_can_carry_and_does_not_show_it():
+    operator = OperatorSettings(7, "one", "sms", None, NEEDED, secrets={"password": "geheim€12"})
+    with pytest.raises(OperatorSettingsError, match="password") as refused:
+        accounts.read(operator)
+    assert "geheim" not in str(refused.value)
+
+
+def test_it_refuses_a_certificate_file_that_is_not_there(tmp_path):
+    given = NEEDED | {"tls": True, "tls_ca_file": str(tmp_path / "none.pem")}
+    with pytest.raises(OperatorSettingsError, match="tls_ca_file"):
+        accounts.read(OperatorSettings(7, "one", "sms", None, given))
