@@ -45,6 +45,9 @@ class Filters:
     status: str | None = None
 
 
+_FOLLOWED = "WhatsApp: "
+
+
 def names(body: str) -> list[str]:
     """The variables of a body, each once, in the order in which they appear."""
     return list(dict.fromkeys(variable.findall(body)))
@@ -141,6 +144,36 @@ def reject(*, template: Template, reason: str) -> None:
     template.status, template.reason = Template.Status.REJECTED, reason
     template.save(update_fields=["status", "reason", "updated_at"])
     forget()
+
+
+def follow(*, decisions: Mapping[tuple[str, str], str | None]) -> int:
+    """Decide on tenants' templates of WhatsApp alone as WhatsApp did; those of other channels too are the platform's.
+
+    Args:
+        decisions: by name and language, None where it is approved, else the reason why not.
+
+    Returns:
+        How many were decided on. One of the platform's own rejections stays.
+    """
+    wanted = {(name, _tag(language)): reason for (name, language), reason in decisions.items()}
+    names = {name for name, _tag in wanted}
+    decided = 0
+    for template in Template.objects.filter(name__in=names, channels=["whatsapp"]):
+        key = template.name, _tag(template.language)
+        ours = template.status == Template.Status.REJECTED and not (template.reason or "").startswith(
+            _FOLLOWED
+        )
+        if key not in wanted or ours:
+            continue
+        reason = wanted[key]
+        if reason is None and template.status != Template.Status.APPROVED:
+            approve(template=template)
+        elif reason is not None and template.status != Template.Status.REJECTED:
+            reject(template=template, reason=f"{_FOLLOWED}{reason}")
+        else:
+            continue
+        decided += 1
+    return decided
 
 
 def _is_other(now: Any, value: Any) -> bool:

@@ -12,9 +12,11 @@ import requests
 import structlog
 from django.db import connection, transaction
 
+from gateway import templates
 from routing.contract import OperatorSettings
 from routing.errors import OperatorSettingsError, RoutingError
 from routing.models import OperatorTemplate
+from routing.transports import http_intake
 from routing.transports.http_paths import Path
 from routing.transports.http_settings import Reader
 
@@ -28,6 +30,7 @@ TIMEOUT_SECONDS = 20.0
 # For all pages.
 DEADLINE_SECONDS = 120.0
 _FIELDS = "id,name,language,category,status,components"
+_ENDED = frozenset({"REJECTED", "PAUSED", "DISABLED"})
 _TOLD = ("name", "language", "status")
 _LOCK = 0x77617470
 _AFTER, _NEXT = Path("paging.cursors.after", setting=""), Path("paging.next", setting="")
@@ -73,10 +76,26 @@ def synchronise(*, operator: OperatorSettings, now: datetime) -> int:
         before = {(name, language): told for name, language, told in known.values_list(*_TOLD)}
         known.delete()
         OperatorTemplate.objects.bulk_create(rows.values())
+    _decide(names={name for name, _language in rows})
     for key, row in rows.items():
         if before.get(key, row.status) != row.status:
             log.info("template.changed", operator=operator.slug, template=str(row), status=row.status)
     return len(rows)
+
+
+def _decide(*, names: set[str]) -> None:
+    """Let tenants' own templates be what WhatsApp made of them: approved where one operator may send them."""
+    told: dict[tuple[str, str], set[str]] = {}
+    found = OperatorTemplate.objects.filter(name__in=names)
+    for name, language, status in found.values_list(*_TOLD):
+        told.setdefault((name, language), set()).add(status.upper())
+    decisions: dict[tuple[str, str], str | None] = {}
+    for key, statuses in told.items():
+        if "APPROVED" in statuses:
+            decisions[key] = None
+        elif statuses <= _ENDED:
+            decisions[key] = ", ".join(sorted(statuses)).lower()
+    templates.follow(decisions=decisions)
 
 
 def _rows(operator_id: int, url: str, token: str, now: datetime) -> Iterator[OperatorTemplate]:
@@ -84,16 +103,20 @@ def _rows(operator_id: int, url: str, token: str, now: datetime) -> Iterator[Ope
         try:
             yield OperatorTemplate(
                 operator_id=operator_id,
-                name=told["name"],
-                language=told["language"],
-                category=told.get("category", ""),
-                status=told["status"],
+                **{name: _text(told[name]) for name in _TOLD},
+                category=_text(told.get("category", "")),
                 remote_id=str(told["id"]),
-                components=told.get("components", []),
+                components=http_intake.cleaned(told.get("components", [])),
                 synchronised_at=now,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise SyncError(f"Meta described a template without {error}.") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text where it has {value!r:.50}")
+    return str(http_intake.cleaned(value))
 
 
 def _templates(url: str, token: str) -> Iterator[Any]:
@@ -106,7 +129,7 @@ def _templates(url: str, token: str) -> Iterator[Any]:
         session.headers["Authorization"] = f"Bearer {token}"
         for _page in range(MOST_PAGES):
             told = _page_of(session, url, wanted)
-            yield from told["data"] if isinstance(told["data"], list) else ()
+            yield from told["data"]
             # Not `paging.next`, a whole URL: where the token is sent is the operator's setting.
             after = _AFTER.first(told)
             if after is None or _NEXT.first(told) is None:
@@ -121,9 +144,9 @@ def _page_of(session: requests.Session, url: str, wanted: dict[str, str | int]) 
     try:
         answer = session.get(url, params=wanted, timeout=TIMEOUT_SECONDS, allow_redirects=False)
         told = answer.json()
-    except requests.RequestException as error:
+    except (requests.RequestException, RecursionError) as error:
         raise SyncError(f"Meta cannot be read: {type(error).__name__}.") from error
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or not isinstance(told.get("data", []), list):
         raise SyncError("Meta answered with something else than templates.")
     if not answer.ok or "data" not in told:
         error_told = told.get("error")

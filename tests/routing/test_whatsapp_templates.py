@@ -6,6 +6,8 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
+from gateway import tenants
+from gateway.models import Template
 from routing import provisioning
 from routing.models import OperatorTemplate
 from routing.provisioning import OperatorWish
@@ -111,3 +113,58 @@ def test_it_says_what_is_missing(add):
     with pytest.raises(CommandError, match="no WhatsApp operator 'nobody'"):
         sync("nobody")
     assert sync() == {"templates": 0, "operators": {}}
+
+
+def own(tenant, name, status="pending", channels=("whatsapp",), **more):
+    return Template.objects.create(
+        tenant=tenant,
+        name=name,
+        language="en-US",
+        channels=list(channels),
+        body="Hi {{1}}",
+        status=status,
+        **more,
+    )
+
+
+def test_a_tenants_template_is_what_whatsapp_made_of_it(fake, add):
+    add()
+    tenant, _secret = tenants.create(name="Acme")
+    made = {
+        "t0": own(tenant, "t0"),
+        "t1": own(tenant, "t1", "approved"),
+        "t2": own(tenant, "t2", channels=("sms", "whatsapp")),
+        "t3": own(tenant, "t3", "rejected", reason="Not polite."),
+        "t4": own(tenant, "t4"),
+        "unknown": own(tenant, "unknown"),
+    }
+    fake.templates[1] |= {"status": "PAUSED"}
+    fake.templates[4] |= {"status": "PENDING"}
+    sync()
+    for template in made.values():
+        template.refresh_from_db()
+    assert {name: each.status for name, each in made.items()} == {
+        "t0": "approved",
+        "t1": "rejected",
+        "t2": "pending",
+        "t3": "rejected",
+        "t4": "pending",
+        "unknown": "pending",
+    }
+    assert (made["t1"].reason, made["t3"].reason) == ("WhatsApp: paused", "Not polite.")
+    fake.templates[1] |= {"status": "APPROVED"}
+    sync()
+    made["t1"].refresh_from_db()
+    assert made["t1"].status == "approved"
+
+
+@pytest.mark.parametrize(
+    "told", [[{"id": "1", "name": {"a": 1}, "language": "en", "status": "APPROVED"}], [5], ["x"]]
+)
+def test_an_odd_answer_changes_nothing(fake, add, told):
+    add()
+    sync()
+    fake.templates = told
+    with pytest.raises(CommandError):
+        sync()
+    assert OperatorTemplate.objects.count() == 5
