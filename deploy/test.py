@@ -63,13 +63,16 @@ def failing(variables: Mapping[str, str]) -> list[str]:
 
 
 def runs(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """What pytest is run with: a test a core, then the pipeline's groups of files, each with a system of its own."""
+    """What pytest is run with: tests that mostly wait, then the pipeline's, a file at a time, which shares a system.
+
+    What measures (``-m bench``) takes all processors there are: CI runs it after the others.
+    """
     pytest = [sys.executable, "-m", "pytest"]
     if arguments:
         return [("tests", [*pytest, *arguments])]
     return [
-        ("tests", [*pytest, "-n", "2", "-m", "not pipeline"]),
-        ("pipeline tests", [*pytest, "-n", "2", "--dist", "loadgroup", "-m", "pipeline"]),
+        ("tests", [*pytest, "-n", "3", "-m", "not pipeline and not bench"]),
+        ("pipeline tests", [*pytest, "-n", "2", "--dist", "loadfile", "-m", "pipeline"]),
     ]
 
 

@@ -42,11 +42,6 @@ def test_it_counts_what_falls_into_a_second():
     assert (scale.each_second([]), scale.most_within([], 1.0)) == ([], 0)
 
 
-# One stack, and one process to run it from.
-def of_a_stack(test):
-    return pytest.mark.pipeline(pytest.mark.xdist_group("bench")(test))
-
-
 SCENARIOS = ["single_accept", "callbacks", "callback_isolation", "callback_slow", "inbound", "inbound_http"]
 
 
@@ -61,7 +56,7 @@ def measured():
     return found["scenarios"]
 
 
-@of_a_stack
+@pytest.mark.bench
 def test_it_measures_the_whole_way_and_loses_nothing(measured):
     for name in ("single_accept", "callbacks"):
         result = measured[name]
@@ -82,7 +77,7 @@ def test_it_measures_the_whole_way_and_loses_nothing(measured):
     }
 
 
-@of_a_stack
+@pytest.mark.bench
 def test_it_measures_callbacks_beside_an_endpoint_that_hangs_and_to_slow_ones(measured):
     for name in ("callback_isolation", "callback_slow"):
         result = measured[name]
@@ -92,7 +87,7 @@ def test_it_measures_callbacks_beside_an_endpoint_that_hangs_and_to_slow_ones(me
     assert measured["callback_slow"]["attempts_recorded"] == 1000
 
 
-@of_a_stack
+@pytest.mark.bench
 @pytest.mark.parametrize(("name", "count"), [("inbound", 2000), ("inbound_http", 1000)])
 def test_it_measures_what_handsets_send(measured, name, count):
     result = measured[name]

@@ -1,6 +1,6 @@
 """One running system shared by the tests of a broker; each test begins when it is calm.
 
-With ``-n 2 --dist loadgroup`` the files of a group share one: to start it costs ten seconds of a processor.
+With ``-n 2 --dist loadfile`` the tests of a file share one: to start it costs ten seconds of a processor.
 """
 
 import pytest

@@ -16,7 +16,6 @@ from tests.pipeline import peers, rabbit
 
 pytestmark = [
     pytest.mark.pipeline,
-    pytest.mark.xdist_group("rabbitmq"),
     pytest.mark.parametrize(
         "running", ["rabbitmq" if rabbit.installed() else "embedded"], indirect=True, scope="session"
     ),

@@ -12,7 +12,6 @@ from tests.pipeline.peers import Listener
 
 pytestmark = [
     pytest.mark.pipeline,
-    pytest.mark.xdist_group("embedded"),
     pytest.mark.parametrize("running", ["embedded"], indirect=True, scope="session"),
 ]
 

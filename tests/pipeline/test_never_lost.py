@@ -9,7 +9,6 @@ from tests.pipeline.stack import CALLBACKS_IN_HAND, WINDOW
 
 pytestmark = [
     pytest.mark.pipeline,
-    pytest.mark.xdist_group("embedded"),
     pytest.mark.parametrize("running", ["embedded"], indirect=True, scope="session"),
 ]
 

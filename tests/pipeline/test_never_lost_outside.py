@@ -8,7 +8,6 @@ from tests.pipeline.stack import CALLBACKS_IN_HAND, WINDOW
 
 pytestmark = [
     pytest.mark.pipeline,
-    pytest.mark.xdist_group("outside"),
     pytest.mark.parametrize("running", ["embedded"], indirect=True, scope="session"),
 ]
 

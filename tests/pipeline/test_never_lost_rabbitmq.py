@@ -6,7 +6,6 @@ from tests.pipeline.stack import CALLBACKS_IN_HAND, WINDOW
 
 pytestmark = [
     pytest.mark.pipeline,
-    pytest.mark.xdist_group("rabbitmq"),
     pytest.mark.parametrize("running", ["rabbitmq"], indirect=True, scope="session"),
 ]
 

@@ -12,7 +12,6 @@ from tests.pipeline.stack import WINDOW
 
 pytestmark = [
     pytest.mark.pipeline,
-    pytest.mark.xdist_group("outside"),
     pytest.mark.parametrize("running", ["embedded"], indirect=True, scope="session"),
 ]
 
